@@ -1,0 +1,1 @@
+"""The replica: a trooper's HTTP face and its loops."""

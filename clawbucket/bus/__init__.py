@@ -1,0 +1,1 @@
+"""The shared memory: one contract, one adapter a file."""

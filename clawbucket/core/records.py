@@ -1,0 +1,134 @@
+"""What troopers tell each other, as frozen dataclasses; clawbucket/codecs.py says how each looks on the bus.
+
+``seq`` on an event is a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014, reduced
+to one number): the greater of the last seen plus one and unix milliseconds. It orders the events of one
+list even where two machines' clocks differ, and ``id`` decides between equals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from clawbucket.core.model import ArmState
+
+Choice = Literal["rock", "paper", "scissors"]
+Outcome = Literal["win", "loss", "draw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who leads a service. ``renewal`` counts up while held; ``released`` says that nobody holds it."""
+
+    task_id: str
+    epoch: int
+    renewal: int
+    released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Throw:
+    """The primary manager's throw of one round. ``by`` is its callsign; ``epoch`` fences the writer."""
+
+    choice: Choice
+    by: str
+    at: str
+    round: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A trooper's own memory of its ARM state: the ``seq`` of the event that set it."""
+
+    state: ArmState
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A trooper's beat. ``seq`` rises with each; it alone tells freshness, ``at`` is for people.
+
+    ``round`` is the round the trooper scored last; ``move`` and ``outcome`` are what it threw then and how
+    it went; ``score`` is its own truth, of which the score key is the publication.
+    """
+
+    task_id: str
+    task_name: str
+    service: str
+    slot: int
+    node: str
+    seq: int
+    at: str
+    started_at: str
+    score: int = 0
+    round: int = 0
+    move: Choice | None = None
+    outcome: Outcome | None = None
+    arm: Arm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A trooper's three words, at most 50 characters; ``source`` says honestly where they come from."""
+
+    text: str
+    at: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Haiku:
+    """The primary manager's haiku; ``epoch`` fences the writer (0 in a reader's own fallback)."""
+
+    text: str
+    source: str
+    at: str
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One line of the chat. ``sender`` is ``from`` on the wire; ``host`` is the replica that took it."""
+
+    id: str
+    seq: int
+    sender: str
+    host: str
+    text: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArmEvent:
+    """Somebody armed or disarmed a trooper."""
+
+    id: str
+    seq: int
+    task_id: str
+    bot: str
+    state: ArmState
+    at: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody asks of one task. ``id`` makes it safe to send twice: it is applied once."""
+
+    id: str
+    seq: int
+    kind: Literal["self_destruct", "arm"]
+    at: str
+    state: ArmState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What the task did with an order: ``id`` is the order's."""
+
+    id: str
+    seq: int
+    kind: str
+    at: str
+    result: str

@@ -1,0 +1,70 @@
+"""Every memcached key: the only place a key is spelled, with its time to live and its size bound.
+
+The bounds hold in both directions: no writer stores more, and a reader takes a longer value for poison
+(memcached's own limit is 1 MiB an item). The names and times are the contract's (docs/protocol.md).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_DAY = 86_400
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
+LONGEST_KEY = 250
+"""memcached's protocol.txt: a key is at most 250 bytes without control characters or whitespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key or, with ``{}`` in its ``name``, a family of keys.
+
+    ``ttl`` is seconds, ``max_bytes`` the size bound of a value, ``cap`` the longest list where the
+    value is one, ``doc`` what it is for.
+    """
+
+    name: str
+    ttl: int
+    max_bytes: int
+    doc: str
+    cap: int = 0
+
+    def of(self, member: str = "") -> str:
+        """The full key of one member. ValueError for a member that memcached could not store."""
+        key = self.name.format(member)
+        if len(key) > LONGEST_KEY or _FORBIDDEN.search(key):
+            raise ValueError(f"{key[:80]!r} cannot be a memcached key")
+        return key
+
+
+SNAPSHOT = Key(
+    "clawbucket:engine:snapshot", 60, 512_000, "what the engine said last; by the rack manager alone"
+)
+LEADER = Key(
+    "clawbucket:leader:{}", _DAY, 1_024, "a service's lease with its fencing epoch; add and cas alone"
+)
+OVERRIDE = Key(
+    "clawbucket:manager:override:slot:{}", 300, 16, "the slot preferred as manager after an outage"
+)
+HEARTBEAT = Key("clawbucket:heartbeat:{}", 20, 4_096, "a trooper's beat, by task name; by that task alone")
+SCORE = Key("clawbucket:rps:score:{}", _DAY, 32, "a trooper's score, by task id; by that task alone")
+LAST_SEEN = Key(
+    "clawbucket:rps:last_seen:{}", _DAY, 32, "the round a trooper scored last; by that task alone"
+)
+RPS_STATE = Key("clawbucket:rps:state", 20, 1_024, "the primary manager's throw of the running round")
+RPS_INTERVAL = Key("clawbucket:rps:interval_seconds", _DAY, 16, "seconds between two rounds")
+WORDS = Key("clawbucket:picoclaw:threewords:{}", 120, 1_024, "a trooper's three words, by task id")
+WORDS_LATEST = Key(
+    "clawbucket:picoclaw:threewords:latest", 120, 1_024, "the newest three words of any trooper"
+)
+HAIKU = Key("clawbucket:haiku:latest", 300, 2_048, "the primary manager's haiku")
+CHAT = Key("clawbucket:chat:messages", _DAY, 131_072, "the last chat messages", cap=40)
+ARM_EVENTS = Key("clawbucket:arm:events", _DAY, 393_216, "the last ARM events", cap=500)
+REVOLT_EVENTS = Key("clawbucket:revolt:events", _DAY, 393_216, "the last handoffs between racks", cap=300)
+ORDERS = Key("clawbucket:orders:{}", _DAY, 32_768, "a task's inbox of orders, by task id", cap=64)
+ACKS = Key("clawbucket:acks:{}", _DAY, 32_768, "what a task did with its orders; by that task alone", cap=64)
+
+ALL: tuple[Key, ...] = (
+    SNAPSHOT, LEADER, OVERRIDE, HEARTBEAT, SCORE, LAST_SEEN, RPS_STATE, RPS_INTERVAL, WORDS, WORDS_LATEST,
+    HAIKU, CHAT, ARM_EVENTS, REVOLT_EVENTS, ORDERS, ACKS,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""What a trooper does by itself: one behaviour a file."""

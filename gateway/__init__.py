@@ -1,0 +1,1 @@
+"""The one published port: requests go to ready replicas."""

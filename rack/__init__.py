@@ -1,0 +1,1 @@
+"""The rack manager: what should run here and what does."""

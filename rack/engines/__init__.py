@@ -1,0 +1,1 @@
+"""Where troopers run: one contract, one adapter a file."""

@@ -1,0 +1,1 @@
+"""Every test says in one line what behaviour it holds."""

@@ -1,0 +1,1 @@
+"""Rules and rooms without processes: a FakeClock and a MemoryBus."""
