@@ -64,6 +64,10 @@ class NodeUnknown(Definite):
     """No node of that id is in the swarm."""
 
 
+class Conflict(Definite):
+    """What is asked for cannot be done as things stand (a second outage, no other candidate)."""
+
+
 class Clock(Protocol):
     """Time as this process sees it."""
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from functools import partial
+from typing import TypeVar, cast
 
 from pymemcache.client.base import PooledClient
 from pymemcache.exceptions import MemcacheError
@@ -23,7 +24,10 @@ T = TypeVar("T")
 
 
 class MemcachedBus:
-    """One memcached. Thread- and greenlet-safe; at most ``pool`` connections, each call within ``timeout`` s."""
+    """One memcached, by at most ``pool`` connections; each step of a call within ``timeout`` seconds.
+
+    Thread- and greenlet-safe.
+    """
 
     def __init__(self, host: str, port: int, *, timeout: float = 0.5, pool: int = 16) -> None:
         self._where = f"memcached at {host}:{port}"
@@ -38,12 +42,12 @@ class MemcachedBus:
 
     def get(self, key: str) -> bytes | None:
         """The value, or None."""
-        return self._read(lambda: self._client.get(key))
+        return self._read(lambda: cast("bytes | None", self._client.get(key)))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The values that exist, in one round trip."""
         wanted = list(dict.fromkeys(keys))
-        return self._read(lambda: dict(self._client.get_many(wanted))) if wanted else {}
+        return self._read(lambda: cast("dict[str, bytes]", self._client.get_many(wanted))) if wanted else {}
 
     def gets(self, key: str) -> tuple[bytes, CasToken] | None:
         """The value with its token, or None."""
@@ -61,7 +65,7 @@ class MemcachedBus:
         for key, (value, ttl) in values.items():
             by_ttl.setdefault(ttl, {})[key] = value
         for ttl, group in by_ttl.items():
-            failed = self._write(lambda g=group, t=ttl: self._client.set_many(g, expire=t, noreply=False))
+            failed = self._write(partial(self._client.set_many, group, expire=ttl, noreply=False))
             if failed:
                 raise BusRefused(f"{self._where} did not store {failed[0]}")
 

@@ -1,0 +1,82 @@
+"""The picture that people are shown, as frozen dataclasses; clawbucket/board.py draws it from the bus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clawbucket.core.model import ArmState, Freshness
+from clawbucket.core.records import ArmEvent, ChatMessage, Choice, Haiku, Outcome, Throw
+
+
+@dataclass(frozen=True, slots=True)
+class Trooper:
+    """One replica as the board shows it: its task, and what it says of itself.
+
+    ``state`` and ``desired_state`` are the engine's words in lower case. ``is_manager`` is true of
+    exactly one running trooper a service (CONTRACT section 1); ``manager_confirmed`` says that it also
+    holds the service's lease, and did not merely come first in the order of preference.
+    """
+
+    id: str
+    slot: int
+    state: str
+    desired_state: str
+    node_id: str
+    node: str
+    task_name: str
+    name: str
+    color: str
+    is_manager: bool
+    manager_confirmed: bool
+    score: int
+    three_words: str
+    words_source: str
+    freshness: Freshness
+    arm: ArmState
+    round: int
+    move: Choice | None
+    outcome: Outcome | None
+    started_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Squad:
+    """One service as the board shows it. ``error`` is one sentence when it could not be read."""
+
+    service: str
+    alias: str
+    desired_replicas: int
+    running_count: int
+    replicas: tuple[Trooper, ...]
+    manager_task_id: str | None = None
+    manager_epoch: int = 0
+    manager_confirmed: bool = False
+    override_slot: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The whole picture at one moment, immutable. ``version`` rises when anything else in it changes.
+
+    ``stale_seconds`` is None while the bus answers, otherwise how long ago it last did.
+    ``snapshot_age_seconds`` likewise tells of a rack manager that stopped speaking (None: it speaks).
+    """
+
+    version: int
+    at: str
+    rack: str
+    primary: str
+    squads: tuple[Squad, ...]
+    throw: Throw | None
+    interval_seconds: int
+    haiku: Haiku
+    chat: tuple[ChatMessage, ...]
+    arm_events: tuple[ArmEvent, ...]
+    engine_error: str | None = None
+    snapshot_age_seconds: int | None = None
+    stale_seconds: float | None = None
+
+    def squad(self, service: str) -> Squad | None:
+        """The squad of that full service name, or None."""
+        return next((s for s in self.squads if s.service == service), None)
