@@ -9,13 +9,13 @@ not answer leaves the last board standing, marked with how stale it is.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar, cast
 
 from clawbucket import codecs, keys
-from clawbucket.codecs import Codec, Gate
+from clawbucket.codecs import Codec, Gate, Reader
 from clawbucket.core import phrases, rps
 from clawbucket.core.board import Board, Squad, Trooper
 from clawbucket.core.callsign import color_of, name_of
@@ -65,7 +65,7 @@ class BoardReader:
     def __init__(self, bus: Bus, gate: Gate, clock: Clock, settings: Settings) -> None:
         self._bus, self._gate, self._clock, self._settings = bus, gate, clock, settings
         self._lock = threading.Lock()
-        self._readers: dict[str, Callable[[bytes | None], Any]] = {}
+        self._readers: dict[str, Reader[Any]] = {}
         self._last: dict[str, Any] = {}
         self._membership = Membership()
         self._watched: dict[str, _Watched] = {}
@@ -94,6 +94,11 @@ class BoardReader:
     def invalidate(self) -> None:
         """The next ``board`` asks the bus: this process has just changed something."""
         self._asked_at = float("-inf")
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot behind the last board."""
+        return cast("Snapshot | None", self._last.get(keys.SNAPSHOT.of()))
 
     def _refresh(self) -> None:
         started = self._clock.monotonic()
@@ -125,8 +130,7 @@ class BoardReader:
         return wanted
 
     def _tasks(self) -> tuple[Task, ...]:
-        snapshot = self._last.get(keys.SNAPSHOT.of())
-        return snapshot.tasks if isinstance(snapshot, Snapshot) else ()
+        return self.snapshot.tasks if self.snapshot else ()
 
     def _now(self, codec: Codec[T], values: Mapping[str, bytes], member: str = "") -> T | None:
         """What the bus holds now."""
@@ -168,6 +172,7 @@ class BoardReader:
         running = [t.id for t in snapshot.tasks if t.running]
         fresh = self._membership.look(running, {who: beat.seq for who, beat in beats.items()}, now)
         events = self._value(codecs.ARM_EVENTS, values) or []
+        chat = self._value(codecs.CHAT, values) or []
         seen = _Seen(snapshot, values, beats, fresh, armed(events, beats.values()), now)
         age = self._watch(keys.SNAPSHOT.of(), (snapshot.rack, snapshot.seq), now)
         return Board(
@@ -179,7 +184,7 @@ class BoardReader:
             throw=self._now(codecs.THROW, values),
             interval_seconds=self._value(codecs.INTERVAL, values) or rps.DEFAULT_INTERVAL,
             haiku=self._value(codecs.HAIKU, values) or self._own_haiku(),
-            chat=tuple(self._value(codecs.CHAT, values) or []),
+            chat=tuple(chat),
             arm_events=tuple(events),
             engine_error=snapshot.error,
             snapshot_age_seconds=int(age) if age >= SILENT_AFTER else None,

@@ -8,7 +8,7 @@ absent, and costs one log line for each distinct value, not a loop.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
@@ -132,19 +132,9 @@ class Gate:
             return None
         return value
 
-    def reader(self, codec: Codec[T], key: str) -> Callable[[bytes | None], T | None]:
-        """A ``read`` that remembers its last answer and parses again only when the bytes change."""
-        last: tuple[bytes | None, T | None] = (None, None)
-
-        def read(raw: bytes | None) -> T | None:
-            nonlocal last
-            if raw is None:
-                return None
-            if raw != last[0]:
-                last = (raw, self.read(codec, key, raw))
-            return last[1]
-
-        return read
+    def reader(self, codec: Codec[T], key: str) -> Reader[T]:
+        """A ``read`` of one key that remembers its last answer."""
+        return Reader(self, codec, key)
 
     def _plausible(self, value: object) -> None:
         latest = self._clock.wall_ms() + _DAY_MS
@@ -169,6 +159,22 @@ class Gate:
         while len(self._known_poison) > _REMEMBERED_POISON:
             self._known_poison.popitem(last=False)
         log.warning("poison on the bus", key=key, reason=reason[:200], size=len(raw))
+
+
+class Reader(Generic[T]):
+    """Reads one key through a gate, and parses again only when the bytes have changed."""
+
+    def __init__(self, gate: Gate, codec: Codec[T], key: str) -> None:
+        self._gate, self._codec, self._key = gate, codec, key
+        self._last: tuple[bytes | None, T | None] = (None, None)
+
+    def __call__(self, raw: bytes | None) -> T | None:
+        """The value, or None where there is none or it is poison."""
+        if raw is None:
+            return None
+        if raw != self._last[0]:
+            self._last = (raw, self._gate.read(self._codec, self._key, raw))
+        return self._last[1]
 
 
 def _leaves(value: object, name: str = "") -> Iterator[tuple[str, Any]]:

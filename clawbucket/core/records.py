@@ -49,8 +49,9 @@ class Arm:
 class Heartbeat:
     """A trooper's beat. ``seq`` rises with each; it alone tells freshness, ``at`` is for people.
 
-    ``round`` is the round the trooper scored last; ``move`` and ``outcome`` are what it threw then and how
-    it went; ``score`` is its own truth, of which the score key is the publication.
+    ``round`` is the latest round that it scored or, as manager, threw; ``move`` and ``outcome`` are what
+    it threw when it scored last and how that went; ``score`` is its own truth, published again under the
+    score key.
     """
 
     task_id: str
@@ -118,9 +119,8 @@ class Order:
 
     id: str
     seq: int
-    kind: Literal["self_destruct", "arm"]
+    kind: Literal["self_destruct"]
     at: str
-    state: ArmState | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,140 @@
+"""What people ask of the swarm, as one function each: checked, carried out, and told in plain words.
+
+Nothing here knows HTTP. A failure is one of clawbucket.ports' errors, whose text is for the person who
+asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+
+import structlog
+
+from clawbucket import codecs, keys
+from clawbucket.board import BoardReader
+from clawbucket.codecs import Gate
+from clawbucket.core import rps
+from clawbucket.core.board import Trooper
+from clawbucket.core.callsign import name_of
+from clawbucket.core.election import preference
+from clawbucket.core.model import ArmState, Snapshot, TaskState
+from clawbucket.core.records import ArmEvent, ChatMessage, Order
+from clawbucket.loops.trooper import Journals, inbox
+from clawbucket.ports import (
+    Bus,
+    BusDown,
+    ClawError,
+    Clock,
+    Conflict,
+    Definite,
+    Orders,
+    ServiceUnknown,
+    TaskElsewhere,
+    TaskUnknown,
+)
+from clawbucket.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+LONGEST_CHAT = 280
+"""Characters of a chat message that are kept (CONTRACT section 1)."""
+OVERRIDE_TTL = keys.OVERRIDE.ttl
+
+
+class Actions:
+    """The acts, for one replica."""
+
+    def __init__(
+        self, bus: Bus, gate: Gate, clock: Clock, settings: Settings, rack: Orders, board: BoardReader,
+        journals: Journals,
+    ) -> None:  # fmt: skip
+        self._bus, self._gate, self._clock, self._settings = bus, gate, clock, settings
+        self._rack, self._board, self._journals = rack, board, journals
+
+    def say(self, text: str, sender: str) -> ChatMessage:
+        """Put a message into the chat; the first 280 characters are kept."""
+        message_id, at = uuid.uuid4().hex, self._clock.iso()
+        kept = text.strip()[:LONGEST_CHAT]
+        host = self._settings.hostname[:255]
+        message = self._journals.chat.append(lambda seq: ChatMessage(message_id, seq, sender, host, kept, at))
+        self._board.invalidate()
+        return message
+
+    def arm(self, task_id: str, bot: str | None, state: ArmState) -> ArmEvent:
+        """Arm or disarm a trooper; the event says so from now on."""
+        event_id, at = uuid.uuid4().hex, self._clock.iso()
+        name = bot or name_of(task_id)
+        event = self._journals.arm_events.append(
+            lambda seq: ArmEvent(event_id, seq, task_id, name, state, at, source="dashboard")
+        )
+        self._board.invalidate()
+        return event
+
+    def set_interval(self, seconds: int) -> int:
+        """Seconds between two rounds from now on: the nearest allowed to what was asked."""
+        interval = rps.clamped_interval(seconds)
+        self._bus.set(keys.RPS_INTERVAL.of(), codecs.INTERVAL.encode(interval), keys.RPS_INTERVAL.ttl)
+        self._board.invalidate()
+        return interval
+
+    def scale(self, service: str, replicas: int) -> None:
+        """Make ``replicas`` the desired count of the service (full name)."""
+        self._rack.scale(service, replicas)
+        self._board.invalidate()
+
+    def outage(self, service: str, task_id: str) -> int:
+        """Kill the service's manager and prefer the next candidate's slot for 300 s; that slot.
+
+        TaskUnknown; Conflict when the task is not the manager or nobody else could take over.
+        """
+        trooper, snapshot = self._running(service, task_id)
+        if not trooper.is_manager:
+            raise Conflict(f"task {task_id} does not manage {service}; an outage is for its manager")
+        heirs = [task for task in preference(snapshot, service, None) if task.id != task_id]
+        if not heirs:
+            raise Conflict(f"{service} has no other running replica that could take over; scale it up first")
+        heir = heirs[0]
+        override = keys.OVERRIDE.of(service)
+        self._bus.set(override, codecs.OVERRIDE.encode(heir.slot), OVERRIDE_TTL)
+        try:
+            self._end(task_id)
+        except Definite:
+            with contextlib.suppress(ClawError):
+                self._bus.delete(override)
+            raise
+        return heir.slot
+
+    def self_destruct(self, service: str, task_id: str) -> None:
+        """Kill one task. TaskUnknown; Conflict when it is on its way out already."""
+        self._running(service, task_id)
+        self._end(task_id)
+
+    def _running(self, service: str, task_id: str) -> tuple[Trooper, Snapshot]:
+        board = self._board.board(max_age=0.0)
+        if board.stale_seconds is not None:
+            raise BusDown(f"the bus does not answer (for {board.stale_seconds:.0f} s); try again shortly")
+        squad, snapshot = board.squad(service), self._board.snapshot
+        if squad is None or squad.error is not None or snapshot is None:
+            raise ServiceUnknown(squad.error if squad and squad.error else f"no service {service} runs here")
+        trooper = next((t for t in squad.replicas if t.id == task_id), None)
+        if trooper is None:
+            dying = snapshot.task(task_id)
+            if dying is not None and dying.service == service:
+                raise Conflict(f"task {task_id} is on its way out already")
+            raise TaskUnknown(f"no task {task_id} of {service} runs here")
+        if trooper.state != TaskState.RUNNING:
+            raise Conflict(f"task {task_id} is {trooper.state}, not running")
+        return trooper, snapshot
+
+    def _end(self, task_id: str) -> None:
+        """Kill the task: by the rack manager's hand, or by an order where that does not reach."""
+        try:
+            self._rack.kill(task_id)
+        except TaskElsewhere:
+            order_id, at = uuid.uuid4().hex, self._clock.iso()
+            inbox(self._bus, self._gate, self._clock, task_id).append(
+                lambda seq: Order(order_id, seq, "self_destruct", at)
+            )
+            log.info("order sent", task_id=task_id, order="self_destruct", id=order_id)
+        self._board.invalidate()
