@@ -195,6 +195,10 @@ class Settings:
         _path,
         "where the rack manager keeps state and logs",
     )
+    run_id: str = _set(
+        "CLAWBUCKET_RUN_ID", "", "text, at most 64", _text(64),
+        "the launcher's run: state that another run left behind is cleared away, not taken up",
+    )  # fmt: skip
     lifeline_fd: int | None = _set(
         "CLAWBUCKET_LIFELINE_FD", None, "a file descriptor's number", _integer(0, 65535),
         "end when this pipe's other end closes; set by the launcher",
@@ -255,6 +259,11 @@ class Settings:
     def service_named(self, name: str | None) -> str | None:
         """The full name a caller means by a full name, a short alias or nothing; None if there is none."""
         return resolve_service(name, self.swarm_services)
+
+
+def environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """What a child process is to find in its environment: what this one found, with ``changes``."""
+    return {**os.environ, **changes}
 
 
 def _secret_from(name: str, path: Path) -> str:
