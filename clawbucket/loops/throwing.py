@@ -39,6 +39,7 @@ class Throwing:
         self._memory, self._sight, self._rng = memory, sight, rng
         self._thrown_at = float("-inf")
         self._kept_at = float("-inf")
+        self._last: Throw | None = None
         self.leadership: Leadership | None = None
 
     def tick(self, now: float) -> None:
@@ -53,23 +54,35 @@ class Throwing:
             self._keep(epoch, now)
 
     def stamp(self, epoch: int) -> bool:
-        """Put the new leader's epoch on the running round; with no round, throw one at once."""
+        """Put the new leader's epoch on the running round; with none known, throw one at once."""
         return self._keep(epoch, self._clock.monotonic(), restart=True)
 
     def _keep(self, epoch: int, now: float, *, restart: bool = False) -> bool:
         """Write the running round again in this epoch."""
-        stored = fenced.write(
-            self._bus, self._gate, codecs.THROW,
-            lambda current: replace(current, epoch=epoch) if current and current.epoch <= epoch
-            else current or self._new(epoch),
-        )  # fmt: skip
+
+        def again(current: Throw | None) -> Throw:
+            running = current or self._remembered()
+            if running is None:
+                return self._new(epoch)
+            return replace(running, epoch=max(epoch, running.epoch))
+
+        stored = fenced.write(self._bus, self._gate, codecs.THROW, again)
         if stored is None or stored.epoch != epoch:
             return False
-        self._kept_at = now
+        self._kept_at, self._last = now, stored
         self._memory.threw = max(self._memory.threw, stored.round)
         if restart:
             self._thrown_at = now
         return True
+
+    def _remembered(self) -> Throw | None:
+        """The round that runs, where the bus forgot it and nobody has thrown or seen a later one."""
+        last = self._last
+        return (
+            last
+            if last is not None and last.round >= max([self._memory.latest_round, *self._rounds()])
+            else None
+        )
 
     def _throw(self, epoch: int, now: float) -> None:
         seen = [self._memory.latest_round, *self._rounds()]
@@ -81,7 +94,7 @@ class Throwing:
         if stored is None:
             return
         self._thrown_at = self._kept_at = now
-        self._memory.threw = stored.round
+        self._memory.threw, self._last = stored.round, stored
         log.info("round thrown", round=stored.round, choice=stored.choice, epoch=epoch)
 
     def _new(self, epoch: int, seen: list[int] | None = None) -> Throw:

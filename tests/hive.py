@@ -1,0 +1,121 @@
+"""A whole swarm in one process: real loops on a MemoryBus, stepped by a FakeClock.
+
+What the cluster tests show once with processes and signals, tests on this can show for thousands of
+schedules: a trooper can be stopped, killed, and its writes delayed, and the bus wiped or cut off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from clawbucket import codecs, keys
+from clawbucket.bus.memory import MemoryBus
+from clawbucket.codecs import Gate
+from clawbucket.core.model import Node, Service, Snapshot, Task, TaskState
+from clawbucket.loops.trooper import Journals, TrooperLoops, build
+from clawbucket.settings import Settings
+from tests.fakes import FakeClock
+
+PRIMARY = "clawbucket_clawbucket"
+SECOND = "clawbucket_clawbucket-b"
+STEP = 0.05
+
+
+def task(service: str, slot: int, number: int, *, state: TaskState = TaskState.RUNNING, node: str = "n1") -> Task:
+    """A task with an id made of its service, slot and number."""
+    letter = "b" if service.endswith("-b") else "a"
+    task_id = f"{letter}{slot:02d}{number:03d}".ljust(25, "0")
+    name = f"{service}.{slot}.{task_id}"
+    return Task(task_id, service, slot, node, state, TaskState.RUNNING, name, address="127.0.0.1:1")
+
+
+class Hive:
+    """Troopers, their bus and their rack manager's snapshot."""
+
+    def __init__(self, replicas: int = 3, services: tuple[str, ...] = (PRIMARY,), seed: int = 0) -> None:
+        self.clock = FakeClock()
+        self.bus = MemoryBus(self.clock)
+        self.gate = Gate(self.clock)
+        self.services = services
+        self._rng = Random(seed)
+        self._number = 0
+        self._seq = 0
+        self.tasks: dict[str, Task] = {}
+        self.ended: dict[str, TaskState] = {}
+        self.troopers: dict[str, TrooperLoops] = {}
+        self.stopped: set[str] = set()
+        self.destroyed: list[str] = []
+        for service in services:
+            for slot in range(1, replicas + 1):
+                self.start(service, slot)
+
+    def start(self, service: str, slot: int) -> str:
+        """Fill a slot with a new task; its id."""
+        self._number += 1
+        new = task(service, slot, self._number)
+        self.tasks[new.id] = new
+        settings = Settings(
+            service_name=service, task_id=new.id, task_name=new.name, task_slot=slot, swarm_node="node-1",
+            swarm_services=self.services,
+        )  # fmt: skip
+        rng = Random(self._rng.random())
+        journals = Journals.on(self.bus, self.gate, self.clock)
+        self.troopers[new.id] = build(
+            self.bus, self.gate, self.clock, settings, rng, journals, lambda: self.destroyed.append(new.id)
+        )
+        return new.id
+
+    def kill(self, task_id: str) -> None:
+        """End a process; the rack manager's next snapshot says so."""
+        self.ended[task_id] = TaskState.FAILED
+        del self.tasks[task_id], self.troopers[task_id]
+        self.stopped.discard(task_id)
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, stepping everybody who is not stopped."""
+        for _ in range(round(seconds / STEP)):
+            self.clock.advance(STEP)
+            self.publish()
+            for task_id, trooper in list(self.troopers.items()):
+                if task_id not in self.stopped:
+                    trooper.runner.step(self.clock.monotonic())
+
+    def publish(self) -> None:
+        """What the rack manager does all the time."""
+        if self.bus.down:
+            return
+        self._seq += 1
+        key = keys.SNAPSHOT
+        self.bus.set(key.of(), codecs.SNAPSHOT.encode(self.snapshot()), key.ttl)
+
+    def snapshot(self) -> Snapshot:
+        """The rack as its manager sees it."""
+        counts = [sum(t.service == s for t in self.tasks.values()) for s in self.services]
+        return Snapshot(
+            "rack", self._seq, self.clock.iso(), "local", (Node("n1", "node-1", leader=True),),
+            tuple(Service(name, count) for name, count in zip(self.services, counts, strict=True)),
+            tuple(self.tasks.values()), dict(self.ended),
+        )  # fmt: skip
+
+    def move(self, task_id: str, node: str) -> None:
+        """Say that the task is on another node."""
+        self.tasks[task_id] = replace(self.tasks[task_id], node_id=node)
+
+    def leaders(self, service: str = PRIMARY) -> dict[str, int]:
+        """The service's confirmed leaders and their epochs."""
+        now = self.clock.monotonic()
+        epochs = {
+            who: t.leadership.epoch(now) for who, t in self.troopers.items() if t.memory.service == service
+        }
+        return {who: epoch for who, epoch in epochs.items() if epoch is not None}
+
+    def leader(self, service: str = PRIMARY) -> str | None:
+        """The one confirmed leader, if there is one."""
+        leaders = self.leaders(service)
+        assert len(leaders) <= 1, f"two leaders of {service}: {leaders}"
+        return next(iter(leaders), None)
+
+    def scores(self) -> dict[str, int]:
+        """Every trooper's own truth."""
+        return {who: t.memory.card.score for who, t in self.troopers.items()}
