@@ -22,7 +22,9 @@ SECOND = "clawbucket_clawbucket-b"
 STEP = 0.05
 
 
-def task(service: str, slot: int, number: int, *, state: TaskState = TaskState.RUNNING, node: str = "n1") -> Task:
+def task(
+    service: str, slot: int, number: int, *, state: TaskState = TaskState.RUNNING, node: str = "n1"
+) -> Task:
     """A task with an id made of its service, slot and number."""
     letter = "b" if service.endswith("-b") else "a"
     task_id = f"{letter}{slot:02d}{number:03d}".ljust(25, "0")

@@ -11,6 +11,7 @@ reads are asked a second time on a fresh connection; writes are not, whoever ask
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TypeVar, cast
@@ -31,6 +32,8 @@ class MemcachedBus:
 
     def __init__(self, host: str, port: int, *, timeout: float = 0.5, pool: int = 16) -> None:
         self._where = f"memcached at {host}:{port}"
+        self._timeout = timeout
+        self._turns = threading.BoundedSemaphore(pool)
         self._client = PooledClient(
             (host, port),
             connect_timeout=timeout,
@@ -102,6 +105,9 @@ class MemcachedBus:
         return self._once(ask)
 
     def _once(self, ask: Callable[[], T]) -> T:
+        # pymemcache's pool raises where it is empty; here a caller waits for its turn, up to the deadline.
+        if not self._turns.acquire(timeout=self._timeout):
+            raise BusDown(f"{self._where} is too slow for what is asked of it: every connection is busy")
         try:
             return ask()
         except ConnectionRefusedError:
@@ -110,6 +116,8 @@ class MemcachedBus:
             raise BusInDoubt(f"{self._where} stopped answering ({error.strerror or error})") from error
         except MemcacheError as error:
             raise self._told(error) from error
+        finally:
+            self._turns.release()
 
     def _told(self, error: MemcacheError) -> BusRefused | BusInDoubt:
         """What a protocol-level error means: an answer of no, or a conversation cut in the middle."""

@@ -33,10 +33,10 @@ def test_a_cold_start_elects_the_lowest_slot_of_each_service():
 def test_a_killed_manager_is_followed_within_a_second():
     """A killed manager is followed by the next slot within a second, in a higher epoch."""
     hive = settled()
-    (old, epoch), = hive.leaders().items()
+    ((old, epoch),) = hive.leaders().items()
     hive.kill(old)
     hive.run(0.6)
-    (new, higher), = hive.leaders().items()
+    ((new, higher),) = hive.leaders().items()
     assert hive.clock  # the hive still runs
     assert (new != old, higher > epoch) == (True, True)
 

@@ -1,0 +1,83 @@
+"""What every test gets: no thread may outlive it, and a real memcached for those that ask."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+_GRACE = 2.0
+"""Seconds that a thread may take to end after its test."""
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_threads() -> Iterator[None]:
+    """Fail a test that leaves a thread of its own behind (flask's habit with contexts, for threads)."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + _GRACE
+    left: list[threading.Thread] = []
+    for thread in set(threading.enumerate()) - before:
+        if not thread.daemon or thread.name in {"loops", "lifeline"}:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            left += [thread] if thread.is_alive() else []
+    assert not left, f"threads left behind: {[t.name for t in left]}"
+
+
+@dataclass(slots=True)
+class Memcached:
+    """A real memcached on loopback, to be killed, stopped and started again."""
+
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it takes connections."""
+        binary = shutil.which("memcached")
+        assert binary, "memcached is not installed; ./claw test installs it (Debian package: memcached)"
+        command = [binary, "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-m", "32", "-u", "nobody"]
+        self.process = subprocess.Popen(command)
+        wait_for_port(self.port)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, timeout: float = 10.0) -> None:
+    """Return when something takes connections there."""
+    deadline = time.monotonic() + timeout
+    poll = threading.Event()
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+        except OSError:
+            assert time.monotonic() < deadline, f"nothing listens on port {port} after {timeout} s"
+            poll.wait(0.02)
+        else:
+            return
+
+
+@pytest.fixture(scope="session")
+def memcached() -> Iterator[Memcached]:
+    """One memcached for the whole session; a test that kills it starts it again."""
+    server = Memcached(free_port())
+    server.start()
+    yield server
+    server.kill()
