@@ -38,7 +38,10 @@ class Behaviour(Protocol):
 
 
 class LoopRunner:
-    """Ticks behaviours when they are due. ``on_stop`` are last acts, each tried once."""
+    """Ticks behaviours when they are due. ``on_stop`` are last acts, each tried once.
+
+    ``failures`` counts ticks that the bus failed, ``bugs`` those that failed by our own doing.
+    """
 
     def __init__(
         self, behaviours: Sequence[Behaviour], clock: Clock, on_stop: Sequence[Callable[[], None]] = ()
@@ -51,6 +54,7 @@ class LoopRunner:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.failures = 0
+        self.bugs = 0
 
     def step(self, now: float) -> float:
         """Tick what is due; seconds until the next is."""
@@ -92,7 +96,7 @@ class LoopRunner:
                 self._failing[behaviour.name] = type(error).__name__
                 log.warning("behaviour waits", behaviour=behaviour.name, reason=str(error))
         except Exception:  # a bug in one behaviour must not end the others; it is told with its trace
-            self.failures += 1
+            self.bugs += 1
             if self._failing.get(behaviour.name) != "bug":
                 self._failing[behaviour.name] = "bug"
                 log.exception("behaviour failed", behaviour=behaviour.name)

@@ -1,0 +1,211 @@
+"""The election rule under every schedule that hypothesis can think of.
+
+Each candidate's step is cut into its two halves, the look and the write, and anything may come between
+them: time, another's write, a lost answer, the end of a process. A model-based test in the manner of
+Claessen and Hughes' QuickCheck state machines, here with hypothesis.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from clawbucket import codecs
+from clawbucket.bus.memory import MemoryBus
+from clawbucket.codecs import Gate
+from clawbucket.core.election import Bid, Candidacy, How, Timing
+from clawbucket.ports import BusInDoubt, CasToken
+from tests.fakes import FakeClock
+
+KEY = "clawbucket:leader:s"
+WHO = st.sampled_from(["t1", "t2", "t3"])
+
+
+@dataclass
+class Pending:
+    """A bid between the look that decided it and the write."""
+
+    bid: Bid
+    token: CasToken | None
+
+
+class Election(RuleBasedStateMachine):
+    """Three slots, one lease."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = FakeClock()
+        self.bus = MemoryBus(self.clock)
+        self.gate = Gate(self.clock)
+        self.names = {slot: f"{slot}.0" for slot in ("t1", "t2", "t3")}
+        self.candidates = {slot: Candidacy(name) for slot, name in self.names.items()}
+        self.pending: dict[str, Pending] = {}
+        self.ended: set[str] = set()
+        self.beats: dict[str, int] = defaultdict(int)
+        self.epoch_owner: dict[int, str] = {}
+        self.highest = 0
+        self.everybody_looks()
+
+    @rule(seconds=st.sampled_from([0.001, 0.05, 0.1, 0.4, 0.99, 1.0, 1.5, 1.7, 5.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(slot=WHO)
+    def looks(self, slot: str) -> None:
+        me = self.candidates[slot]
+        now = self.clock.monotonic()
+        found = self.bus.gets(KEY)
+        lease = self.gate.read(codecs.LEASE, KEY, found[0]) if found else None
+        me.see(lease, now, holder_ended=lease is not None and lease.task_id in self.ended)
+        order = tuple(self.names[s] for s in sorted(self.names))
+        bid = me.decide(now, self.clock.wall_ms(), order, dict(self.beats))
+        if bid is not None:
+            self.pending[slot] = Pending(bid, found[1] if found else None)
+        else:
+            self.pending.pop(slot, None)
+
+    @rule(seconds=st.sampled_from([0.0, 0.4, 1.7, 5.0]))
+    def everybody_looks(self, seconds: float = 0.0) -> None:
+        """As happens when a lease dies: all see it before anybody has written."""
+        self.clock.advance(seconds)
+        for slot in self.names:
+            self.looks(slot)
+
+    @rule(order=st.permutations(["t1", "t2", "t3"]))
+    def everybody_writes(self, order: list[str]) -> None:
+        """The race that follows."""
+        for slot in order:
+            self.writes(slot, answer_lost=False)
+
+    @rule(slot=WHO, answer_lost=st.booleans())
+    def writes(self, slot: str, answer_lost: bool) -> None:
+        pending = self.pending.pop(slot, None)
+        if pending is None:
+            return
+        me = self.candidates[slot]
+        self.bus.in_doubt = int(answer_lost)
+        encoded = codecs.LEASE.encode(pending.bid.lease)
+        try:
+            if pending.bid.how is How.ADD:
+                stored = self.bus.add(KEY, encoded, 86_400)
+            else:
+                stored = self.bus.cas(KEY, encoded, pending.token or CasToken(b"0"), 86_400)
+        except BusInDoubt:
+            me.in_doubt()
+            return
+        if stored:
+            me.confirmed(dict(self.beats))
+        else:
+            me.refused()
+
+    @rule(slot=WHO)
+    def beats_again(self, slot: str) -> None:
+        self.beats[self.names[slot]] += 1
+
+    @rule(slot=WHO)
+    def dies_and_is_replaced(self, slot: str) -> None:
+        self.ended.add(self.names[slot])
+        generation = int(self.names[slot].split(".")[1]) + 1
+        self.names[slot] = f"{slot}.{generation}"
+        self.candidates[slot] = Candidacy(self.names[slot])
+        self.pending.pop(slot, None)
+
+    @rule()
+    def bus_is_wiped(self) -> None:
+        """Only between writes: an ``add`` decided before a wipe and sent after it is the ADR's known limit."""
+        if not any(p.bid.how is How.ADD for p in self.pending.values()):
+            self.bus.wipe()
+
+    @rule(raw=st.sampled_from([b"", b"null", b"[]", b'{"task_id": 3}', b"\xff", b'{"task_id":"x","epoch":-1,"renewal":0}']))
+    def is_poisoned(self, raw: bytes) -> None:
+        if not any(p.bid.how is How.ADD for p in self.pending.values()):
+            self.bus.set(KEY, raw, 86_400)
+
+    @invariant()
+    def no_two_lead_at_once(self) -> None:
+        now = self.clock.monotonic()
+        leading = {s: e for s, c in self.candidates.items() if (e := c.leads(now)) is not None}
+        assert len(leading) <= 1, leading
+
+    @invariant()
+    def an_epoch_has_one_leader(self) -> None:
+        now = self.clock.monotonic()
+        for slot, candidate in self.candidates.items():
+            epoch = candidate.leads(now)
+            if epoch is None:
+                continue
+            owner = self.epoch_owner.setdefault(epoch, self.names[slot])
+            assert owner == self.names[slot], f"epoch {epoch} had {owner} and {self.names[slot]}"
+            assert epoch >= self.highest, f"epoch {epoch} after {self.highest}"
+            self.highest = epoch
+
+
+TestElection = pytest.mark.slow(Election.TestCase)
+TestElection.settings = settings(
+    max_examples=150, stateful_step_count=50, deadline=None, derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
+
+
+def driven(slots: int = 2) -> tuple[FakeClock, list[Candidacy], tuple[str, ...]]:
+    """Some candidates that have looked at an empty bus."""
+    clock = FakeClock()
+    order = tuple(f"t{n}" for n in range(slots))
+    candidates = [Candidacy(name) for name in order]
+    for candidate in candidates:
+        candidate.see(None, clock.monotonic())
+    return clock, candidates, order
+
+
+def test_a_fresh_candidate_waits_before_it_adds():
+    """With no lease on the bus nobody bids before a lease could have died; then the first does."""
+    clock, (first, second), order = driven()
+    clock.advance(1.49)
+    assert first.decide(clock.monotonic(), clock.wall_ms(), order, {}) is None
+    clock.advance(0.02)
+    assert first.decide(clock.monotonic(), clock.wall_ms(), order, {}).how is How.ADD
+    assert second.decide(clock.monotonic(), clock.wall_ms(), order, {}) is None
+
+
+def test_the_second_candidate_bids_a_rank_later():
+    """The k-th candidate bids k x 150 ms after the first may."""
+    clock, (_, second), order = driven()
+    clock.advance(1.66)
+    assert second.decide(clock.monotonic(), clock.wall_ms(), order, {}).how is How.ADD
+
+
+def test_a_leader_steps_down_a_second_after_its_last_confirmed_renewal():
+    """Counted from before the renewal left, whatever became of the next one."""
+    clock, (first, _), order = driven()
+    clock.advance(2)
+    sent_at = clock.monotonic()
+    first.decide(sent_at, clock.wall_ms(), order, {})
+    clock.advance(0.3)
+    first.confirmed({})
+    assert first.leads(sent_at + 0.99) is not None
+    assert first.leads(sent_at + 1.0) is None
+
+
+def test_an_epoch_is_above_the_highest_seen_even_when_the_wall_clock_is_behind():
+    """An epoch is max(highest seen + 1, unix milliseconds)."""
+    clock, (first, second), order = driven()
+    clock.advance(2)
+    first.decide(clock.monotonic(), clock.wall_ms() + 5_000_000, order, {})
+    first.confirmed({})
+    lease = first.lease
+    second.see(lease, clock.monotonic())
+    clock.advance(2)
+    second.see(lease, clock.monotonic())
+    bid = second.decide(clock.monotonic(), clock.wall_ms(), order, {})
+    assert bid.lease.epoch == lease.epoch + 1
+
+
+def test_timings_that_could_let_two_lead_are_refused():
+    """A follower may never start before a leader must have stopped."""
+    with pytest.raises(ValueError, match="step_down < dead_after"):
+        Timing(step_down=1.6)
