@@ -1,0 +1,96 @@
+"""The dashboard "Bob's World": the page, and the fragments that htmx fetches when it must be drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, render_template
+
+from app.fanout import State
+from app.services import Services
+from app.stream import RETRY_AFTER, state_of, state_unknown
+from clawbucket.core import rps
+from clawbucket.core.board import Board
+from clawbucket.ports import BusDown
+
+
+def blueprint(services: Services) -> Blueprint:
+    """``GET /``, ``/ui/squads`` and ``/ui/chat``."""
+    routes = Blueprint("dashboard", __name__)
+    draw_once = _once_a_board()
+
+    @routes.get("/")
+    def page() -> Response:
+        settings = services.settings
+        board, context = _look(services)
+        html = render_template(
+            "dashboard.html",
+            label=settings.label,
+            hostname=settings.hostname,
+            task_name=settings.task_name,
+            intervals=(rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),
+            login=settings.token is not None,
+            **context(),
+        )
+        response = _html(html)
+        if board is None:
+            response.status_code = 503
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+        return response
+
+    @routes.get("/ui/squads")
+    def squads() -> Response:
+        return fragment("_squads.html")
+
+    @routes.get("/ui/chat")
+    def chat() -> Response:
+        return fragment("_chat.html")
+
+    def fragment(template: str) -> Response:
+        board, context = _look(services)
+        return _html(draw_once(template, board, lambda: render_template(template, **context())))
+
+    return routes
+
+
+Context = dict[str, Any]
+
+
+def _look(services: Services) -> tuple[Board | None, Callable[[], Context]]:
+    """The board, and how to make what the templates need of it."""
+    try:
+        board = services.board.board()
+    except BusDown as error:
+        reason = str(error)
+        return None, lambda: {"state": state_unknown(reason), "tasks_of": lambda _: (), "chat": ()}
+    return board, lambda: _context(board)
+
+
+def _context(board: Board) -> Context:
+    state = state_of(board)
+
+    def tasks_of(service: str) -> list[State]:
+        return [task for task in state["tasks"].values() if task["service"] == service]
+
+    return {"state": state, "tasks_of": tasks_of, "chat": board.chat}
+
+
+def _once_a_board() -> Callable[[str, Board | None, Callable[[], str]], str]:
+    """Draws each fragment once a board: when a trooper joins, every open page asks in the same moment."""
+    drawn: dict[str, tuple[Board, str]] = {}
+
+    def draw_once(name: str, board: Board | None, draw: Callable[[], str]) -> str:
+        if board is None:
+            return draw()
+        if name not in drawn or drawn[name][0] is not board:
+            drawn[name] = (board, draw())
+        return drawn[name][1]
+
+    return draw_once
+
+
+def _html(text: str) -> Response:
+    response = Response(text, mimetype="text/html")
+    response.headers["Cache-Control"] = "no-store"
+    return response
