@@ -83,7 +83,7 @@ class BoardReader:
         if self._clock.monotonic() - self._asked_at >= max_age:
             wanted_at = self._clock.monotonic()
             with self._lock:
-                if self._asked_at < wanted_at and self._clock.monotonic() - self._asked_at >= max_age:
+                if self._asked_at <= wanted_at and self._clock.monotonic() - self._asked_at >= max_age:
                     self._refresh()
         if self._board is None:
             raise BusDown(self._down or "no snapshot of the rack yet: is the rack manager running?")
@@ -103,7 +103,7 @@ class BoardReader:
     def _refresh(self) -> None:
         started = self._clock.monotonic()
         try:
-            values = self._bus.get_many(self._wanted())
+            values = self._ask()
         except (BusDown, BusInDoubt, BusRefused) as error:
             self._down = str(error)
             self._asked_at = self._clock.monotonic()
@@ -116,8 +116,16 @@ class BoardReader:
         if snapshot is not None:
             self._board = self._versioned(self._draw(snapshot, values, started))
 
+    def _ask(self) -> dict[str, bytes]:
+        """One ``get_many``, and a second one when the snapshot shows tasks that were not known before."""
+        asked = self._wanted()
+        values = self._bus.get_many(asked)
+        self._value(codecs.SNAPSHOT, values)
+        news = set(self._wanted()).difference(asked)
+        return {**values, **self._bus.get_many(news)} if news else values
+
     def _wanted(self) -> list[str]:
-        """The keys of one refresh. Tasks new in this snapshot get theirs with the next."""
+        """The keys that the board is drawn from."""
         wanted = [
             key.of() for key in (
                 keys.SNAPSHOT, keys.RPS_STATE, keys.RPS_INTERVAL, keys.HAIKU, keys.CHAT, keys.ARM_EVENTS,

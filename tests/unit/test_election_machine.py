@@ -121,7 +121,11 @@ class Election(RuleBasedStateMachine):
         if not any(p.bid.how is How.ADD for p in self.pending.values()):
             self.bus.wipe()
 
-    @rule(raw=st.sampled_from([b"", b"null", b"[]", b'{"task_id": 3}', b"\xff", b'{"task_id":"x","epoch":-1,"renewal":0}']))
+    @rule(
+        raw=st.sampled_from(
+            [b"", b"null", b"[]", b'{"task_id": 3}', b"\xff", b'{"task_id":"x","epoch":-1,"renewal":0}']
+        )
+    )
     def is_poisoned(self, raw: bytes) -> None:
         if not any(p.bid.how is How.ADD for p in self.pending.values()):
             self.bus.set(KEY, raw, 86_400)

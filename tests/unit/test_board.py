@@ -1,0 +1,216 @@
+"""The board: one picture from the bus, whoever looks."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from clawbucket import codecs, keys
+from clawbucket.board import BoardReader, armed
+from clawbucket.core.callsign import color_of, name_of
+from clawbucket.core.model import ArmState
+from clawbucket.core.records import Arm, ArmEvent, Heartbeat, Lease
+from clawbucket.ports import BusDown
+from clawbucket.settings import Settings
+from tests.hive import PRIMARY, SECOND, Hive
+
+BOTH = (PRIMARY, SECOND)
+
+
+def reader(hive: Hive, services: tuple[str, ...] = BOTH) -> BoardReader:
+    """A reader of that hive's bus."""
+    return BoardReader(
+        hive.bus, hive.gate, hive.clock, Settings(service_name=PRIMARY, swarm_services=services)
+    )
+
+
+@pytest.fixture
+def hive() -> Hive:
+    """Two services that have settled."""
+    hive = Hive(services=BOTH)
+    hive.run(4)
+    return hive
+
+
+def test_every_running_task_is_a_trooper(hive):
+    """Each task appears with its slot, callsign, colour, score and freshness."""
+    board = reader(hive).board()
+    assert [s.service for s in board.squads] == list(BOTH)
+    for squad in board.squads:
+        assert (squad.desired_replicas, squad.running_count) == (3, 3)
+        assert [t.slot for t in squad.replicas] == [1, 2, 3]
+        for trooper in squad.replicas:
+            assert trooper.name == name_of(trooper.id)
+            assert trooper.color == color_of(trooper.id)
+            assert trooper.state == "running"
+
+
+def test_exactly_one_manager_a_service_is_shown(hive):
+    """The lease holder is the manager, and it is confirmed once its lease was seen to move."""
+    look = reader(hive)
+    look.board()
+    hive.run(0.5)
+    for squad in look.board().squads:
+        managers = [t for t in squad.replicas if t.is_manager]
+        assert [m.id for m in managers] == [hive.leader(squad.service)]
+        assert managers[0].manager_confirmed
+
+
+def test_without_a_lease_the_preferred_task_is_shown_unconfirmed(hive):
+    """Exactly one manager is shown whenever a replica runs, and it says that it is not confirmed."""
+    hive.bus.wipe()
+    hive.publish()
+    look = reader(hive)
+    squad = look.board().squads[0]
+    assert [t.slot for t in squad.replicas if t.is_manager] == [1]
+    assert not any(t.manager_confirmed for t in squad.replicas)
+
+
+def test_a_lease_that_no_longer_moves_is_not_confirmed(hive):
+    """A holder that stopped renewing for 1.5 s is shown as manager, unconfirmed."""
+    look = reader(hive)
+    look.board()
+    for _ in range(10):
+        hive.clock.advance(0.3)
+        board = look.board()
+    assert not board.squads[0].manager_confirmed
+
+
+def test_a_released_lease_names_nobody(hive):
+    """After a release the preferred task is shown until somebody takes over."""
+    lease = Lease(hive.leader(), 2**40, 9, released=True)
+    hive.bus.set(keys.LEADER.of(PRIMARY), codecs.LEASE.encode(lease), 60)
+    squad = reader(hive).board().squads[0]
+    assert not squad.manager_confirmed
+    assert sum(t.is_manager for t in squad.replicas) == 1
+
+
+def test_the_bus_is_asked_once_in_the_age(hive):
+    """However many look within 250 ms, one refresh is made."""
+    look = reader(hive)
+    for _ in range(100):
+        look.board()
+    assert look.refreshes == 1
+    hive.clock.advance(0.25)
+    look.board()
+    assert look.refreshes == 2
+
+
+def test_many_at_once_share_one_refresh(hive):
+    """Callers that come while a refresh is under way wait for its answer."""
+    look = reader(hive)
+    threads = [threading.Thread(target=look.board) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert look.refreshes == 1
+
+
+def test_the_version_rises_only_when_something_changed(hive):
+    """Two looks at an unchanged rack give the very same board."""
+    look = reader(hive)
+    hive.clock.advance(1)
+    first = look.board(max_age=0)
+    second = look.board(max_age=0)
+    assert second is first
+    hive.bus.set(keys.RPS_INTERVAL.of(), b"33", 60)
+    assert look.board(max_age=0).version == first.version + 1
+
+
+def test_after_invalidate_the_next_look_asks_the_bus(hive):
+    """Who has just changed something sees it."""
+    look = reader(hive)
+    look.board()
+    hive.bus.set(keys.RPS_INTERVAL.of(), b"33", 60)
+    look.invalidate()
+    assert look.board().interval_seconds == 33
+
+
+def test_a_bus_that_is_down_leaves_the_last_board_and_tells_its_age(hive):
+    """The last known board is shown with stale_seconds, and recovers by itself."""
+    look = reader(hive)
+    look.board()
+    hive.bus.down = True
+    hive.clock.advance(7)
+    stale = look.board()
+    assert stale.stale_seconds == 7.0
+    assert stale.squads[0].running_count == 3
+    hive.bus.down = False
+    hive.run(0.5)
+    assert look.board().stale_seconds is None
+
+
+def test_with_nothing_ever_read_there_is_no_board():
+    """BusDown with a sentence, whether the bus is down or merely empty."""
+    hive = Hive()
+    with pytest.raises(BusDown, match="is the rack manager running"):
+        reader(hive).board()
+    hive.bus.down = True
+    with pytest.raises(BusDown, match="cut off"):
+        reader(hive).board()
+
+
+def test_a_wiped_bus_shows_what_was_last_known(hive):
+    """Scores, words and desired counts do not blink while their owners publish them again."""
+    hive.run(20)
+    look = reader(hive)
+    look.board()
+    hive.clock.advance(0.3)
+    before = look.board()
+    hive.bus.wipe()
+    hive.clock.advance(0.3)
+    after = look.board()
+    assert [t.score for s in after.squads for t in s.replicas] == [
+        t.score for s in before.squads for t in s.replicas
+    ]
+    assert [t.three_words for t in after.squads[0].replicas] == [
+        t.three_words for t in before.squads[0].replicas
+    ]
+
+
+def test_a_service_that_is_not_there_carries_an_error_and_zeros(hive):
+    """A configured service that the rack does not run is shown with its error."""
+    squad = reader(hive, (PRIMARY, "nowhere")).board().squad("nowhere")
+    assert squad.error == "no service nowhere runs on this rack"
+    assert (squad.desired_replicas, squad.running_count, squad.replicas) == (0, 0, ())
+
+
+def test_a_silent_rack_manager_is_told(hive):
+    """Three seconds without a new snapshot are told in whole seconds."""
+    look = reader(hive)
+    look.board()
+    for _ in range(9):
+        hive.clock.advance(0.5)
+        board = look.board()
+    assert board.snapshot_age_seconds == 4
+
+
+def test_memory_is_bounded_by_what_runs(hive):
+    """What a reader remembers of ended tasks goes."""
+    look = reader(hive)
+    look.board()
+    for _ in range(5):
+        hive.kill(next(iter(hive.tasks)))
+        hive.start(PRIMARY, 1)
+        hive.run(0.5)
+        look.board()
+        look.board(max_age=0)
+    assert len(look._readers) <= 6 + 2 * 2 + 3 * len(hive.tasks)
+
+
+def event(number: int, state: ArmState) -> ArmEvent:
+    """An ARM event of task t."""
+    return ArmEvent(str(number), number, "t", "bot", state, "", "test")
+
+
+def test_the_latest_arm_event_counts():
+    """By sequence number, wherever it is in the list."""
+    assert armed([event(2, ArmState.ON), event(1, ArmState.OFF)], []) == {"t": ArmState.ON}
+
+
+def test_a_troopers_newer_memory_counts_more_than_the_list():
+    """A list that lost its newest event does not disarm anybody."""
+    beat = Heartbeat("t", "s.1.t", "s", 1, "n", 1, "", "", arm=Arm(ArmState.ON, 5))
+    assert armed([event(2, ArmState.OFF)], [beat]) == {"t": ArmState.ON}
