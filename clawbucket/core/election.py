@@ -103,6 +103,10 @@ class Candidacy:
             return None
         return self._held.epoch
 
+    def overdue(self, now: float) -> float:
+        """Seconds since the last confirmed renewal ran out, 0 while it holds."""
+        return max(0.0, now - self._confirmed_at - self._timing.step_down)
+
     def see(self, lease: Lease | None, now: float, *, holder_ended: bool = False) -> None:
         """Take note of what a successful read showed. None: no lease, or poison where it should be.
 

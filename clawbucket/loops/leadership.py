@@ -73,7 +73,8 @@ class Leadership:
         held = self._gate.read(codecs.LEASE, self._key, found[0]) if found else None
         if found and held and (held.task_id, held.epoch) == (bid.lease.task_id, bid.lease.epoch):
             self._bus.cas(self._key, codecs.LEASE.encode(bid.lease), found[1], keys.LEADER.ttl)
-            log.info("leadership released", service=self._service, epoch=bid.lease.epoch)
+            facts = {"service": self._service, "task_id": bid.lease.task_id}
+            log.info("leadership released", epoch=bid.lease.epoch, **facts)
 
     def _beats(self, order: tuple[str, ...]) -> dict[str, int]:
         """The heartbeat ``seq`` of the candidates preferred to this one, which alone it may give way to."""
@@ -110,12 +111,17 @@ class Leadership:
             self._stamped = epoch
 
     def _tell(self, now: float) -> None:
-        """Log each beginning and end of a confirmed leadership once: the recorded history's raw material."""
+        """Log each beginning and end of a confirmed leadership once: the recorded history's raw material.
+
+        ``late``: seconds by which the end is told too late, as by a process that was stopped meanwhile.
+        """
         epoch = self.epoch(now)
         if epoch == self._told:
             return
+        facts = {"service": self._service, "task_id": self._candidacy.task_id}
+        if self._told is not None:
+            late = round(self._candidacy.overdue(now), 3)
+            log.info("leadership ended", epoch=self._told, late=late, **facts)
         if epoch is not None:
-            log.info("leadership confirmed", service=self._service, epoch=epoch)
-        else:
-            log.info("leadership ended", service=self._service, epoch=self._told)
+            log.info("leadership confirmed", epoch=epoch, **facts)
         self._told = epoch
