@@ -40,7 +40,7 @@ class Score:
 
 @dataclass(slots=True)
 class History:
-    """``reigns`` and ``scores`` in each trooper's own order; ``leases`` as the observer saw them, by service."""
+    """``reigns`` and ``scores`` in each trooper's order; ``leases``, by service, as an observer read them."""
 
     reigns: list[Reign] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
@@ -69,15 +69,15 @@ class History:
                 if after < before:
                     yield f"{service}: the lease went back from epoch {before} to {after} of {who}"
         for service, reigns in self._by_service().items():
-            for before, after in pairwise(reigns):
-                if after.epoch <= before.epoch:
-                    yield f"{service}: {after.task_id} was confirmed in epoch {after.epoch} after {before.epoch}"
+            for old, new in pairwise(reigns):
+                if new.epoch <= old.epoch:
+                    yield f"{service}: {new.task_id} was confirmed in epoch {new.epoch} after {old.epoch}"
 
     def _reigns_apart(self) -> Iterator[str]:
         for service, reigns in self._by_service().items():
-            for before, after in pairwise(reigns):
-                if after.begin < before.end:
-                    yield f"{service}: {after.task_id} led {before.end - after.begin:.3f} s beside {before.task_id}"
+            for old, new in pairwise(reigns):
+                if new.begin < old.end:
+                    yield f"{service}: {new.task_id} led {old.end - new.begin:.3f} s beside {old.task_id}"
 
     def _scored_once(self) -> Iterator[str]:
         totals: dict[str, Score] = {}
@@ -98,7 +98,7 @@ class History:
 
 
 def read_logs(paths: Iterable[Path], killed_at: Mapping[str, float]) -> History:
-    """The history that the troopers' JSON logs tell; ``killed_at`` ends the reigns of those that were killed."""
+    """The history that the troopers' JSON logs tell; ``killed_at`` ends the reigns of the killed."""
     history = History()
     for path in paths:
         _read_log(path, history, killed_at)

@@ -1,0 +1,170 @@
+"""The rooms and who may enter which: the house's import rules, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("clawbucket", "rack", "gateway", "app", "aggregator", "bench")
+LONGEST_ROOM = 420
+"""Lines: "a room over about 400 lines is two rooms"."""
+
+HOMES: dict[str, tuple[str, ...]] = {
+    "pymemcache": ("clawbucket/bus/memcached.py",),
+    "docker": ("rack/engines/docker.py",),
+    "flask": ("app/", "aggregator/", "rack/api.py"),
+    "flask_openapi3": ("app/",),
+    "htmx_flask": ("app/",),
+    "waitress": ("rack/",),
+    "aiohttp": ("gateway/",),
+    "uvloop": ("gateway/",),
+    "ollama": ("picoclaw/",),
+    "gevent": ("clawbucket/wsgi.py", "app/__main__.py", "aggregator/__main__.py", "bench/"),
+    "gunicorn": ("clawbucket/wsgi.py", "bench/"),
+    "click": ("clawbucket/cli/", "clawbucket/__main__.py", "bench/"),
+    "rich": ("clawbucket/cli/", "bench/"),
+}
+"""Where alone a library may be imported."""
+
+INNER = ("bus", "journal", "board", "loops", "codecs", "actions")
+ADAPTERS = ("clawbucket.bus.memcached", "clawbucket.bus.memory", "rack.engines.local", "rack.client")
+COMPOSITION_ROOTS = ("app/services.py", "__main__.py", "clawbucket/cli/", "bench/", "aggregator/services.py")
+
+
+def sources() -> list[Path]:
+    """Every module of the programs."""
+    return [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names that a module imports, from anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def name(path: Path) -> str:
+    """The path within the repository."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def violations(rule) -> list[str]:
+    """``file imports module`` for each import that breaks the rule."""
+    return sorted({f"{name(p)} imports {m}" for p in sources() for m in imports(p) if rule(name(p), m)})
+
+
+def test_core_imports_the_standard_library_only():
+    """The rules know no clock, no I/O and no library."""
+    impure = {"time", "random", "os", "socket", "threading", "subprocess", "secrets", "uuid", "asyncio"}
+
+    def breaks(path: str, module: str) -> bool:
+        if not path.startswith("clawbucket/core/") or module.startswith("clawbucket.core"):
+            return False
+        top = module.split(".")[0]
+        if module in {"random", "random.Random"}:
+            return False  # the type of the rng that is passed in; see the next test
+        return top not in sys.stdlib_module_names or top in impure
+
+    assert violations(breaks) == []
+
+
+def test_core_makes_no_randomness_of_its_own():
+    """Nothing in core calls into the random module; an rng is passed in."""
+    for path in (ROOT / "clawbucket/core").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = node.func if isinstance(node, ast.Call) else None
+            assert not (isinstance(called, ast.Name) and called.id == "Random"), path
+
+
+def test_ports_keys_and_settings_import_core_only():
+    """The ground floor stands on the rules alone."""
+    ground = ("clawbucket/ports.py", "clawbucket/keys.py", "clawbucket/settings.py")
+    assert (
+        violations(
+            lambda p, m: p in ground and m.startswith("clawbucket") and not m.startswith("clawbucket.core")
+        )
+        == []
+    )
+
+
+def test_inner_rooms_never_import_an_adapter():
+    """Bus, journal, board and loops know the ports, not who stands behind them."""
+
+    def breaks(path: str, module: str) -> bool:
+        parts = path.split("/")
+        inner = parts[0] == "clawbucket" and parts[1].removesuffix(".py") in INNER
+        return inner and (
+            module in ADAPTERS or module.split(".")[0] in {"rack", "app", "gateway", "aggregator"}
+        )
+
+    assert violations(breaks) == []
+
+
+@pytest.mark.parametrize("library", sorted(HOMES))
+def test_a_library_is_imported_in_its_home_only(library):
+    """Each library stays behind the one room that adapts it."""
+    assert violations(lambda p, m: m.split(".")[0] == library and not p.startswith(HOMES[library])) == []
+
+
+def test_adapters_are_named_in_composition_roots_only():
+    """Who talks to memcached or the rack manager is decided where a program is put together."""
+
+    def breaks(path: str, module: str) -> bool:
+        allowed = any(path.endswith(root) or path.startswith(root) for root in COMPOSITION_ROOTS)
+        return module in ADAPTERS and not allowed
+
+    assert violations(breaks) == []
+
+
+def test_the_programs_do_not_import_each_other():
+    """Replica, aggregator, gateway and rack manager share clawbucket/, and the rack's client."""
+
+    def breaks(path: str, module: str) -> bool:
+        here, there = path.split("/")[0], module.split(".")[0]
+        programs = {"app", "aggregator", "gateway", "rack"}
+        shared = module.startswith("rack.client")
+        return here in programs and there in programs and here != there and not shared
+
+    assert violations(breaks) == []
+
+
+def test_the_environment_is_read_in_settings_only():
+    """``os.environ`` has one reader; who starts a process may hand the environment on."""
+    starters = ("clawbucket/settings.py", "clawbucket/cli/", "rack/engines/", "rack/__main__.py", "bench/")
+    readers = [
+        name(path)
+        for path in sources()
+        if not name(path).startswith(starters)
+        and any(
+            isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.environ", "os.getenv", "os.putenv"}
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        )
+    ]
+    assert readers == []
+
+
+def test_no_room_is_too_large():
+    """A room over about 400 lines is two rooms."""
+    sizes = {name(p): len(p.read_text("utf-8").splitlines()) for p in sources()}
+    assert {path: lines for path, lines in sizes.items() if lines > LONGEST_ROOM} == {}
+
+
+def test_every_test_says_what_it_holds():
+    """Each test has a docstring that states a behaviour."""
+    silent = [
+        f"{name(path)}:{node.lineno}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]  # fmt: skip
+    assert silent == []
