@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+import app
+from app import dashboard, stream
+from app.fanout import Fanout
+from app.services import Services
+from clawbucket import codecs
+from clawbucket.board import MAX_AGE, BoardReader
+from clawbucket.core.model import ArmState
+from clawbucket.core.records import ArmEvent, ChatMessage
+from clawbucket.settings import Settings
+from tests.hive import PRIMARY, SECOND, Hive
+
+ROOT = Path(app.__file__).parent
+VOID = {"meta", "link", "input", "circle", "br"}
+BINDINGS = ("data-text", "data-show", "data-unless", "data-attrs", "data-value", "data-checked", "data-next")
+OPTIONAL = {
+    "tasks": {"move", "outcome"},
+    "services": {"error"},
+    "rps": {"choice", "from", "round"},
+    "": {"unknown", "stale_seconds", "snapshot_age_seconds", "engine_error"},
+}
+"""Fields that a record has only at times; app/wire.py tells when."""
+
+
+class Page(HTMLParser):
+    """A page's elements, each as (tag, attributes, path of the record it is bound to)."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str], str]] = []
+        self._paths: list[str] = []
+        self.inline_script = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the element and the record that it belongs to."""
+        given = {name: value or "" for name, value in attrs}
+        path = given.get("data-of", self._paths[-1] if self._paths else "")
+        self.elements.append((tag, given, path))
+        if tag not in VOID:
+            self._paths.append(path)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave the element."""
+        if tag not in VOID:
+            self._paths.pop()
+
+    def handle_data(self, data: str) -> None:
+        """Note a script that is written into the page."""
+        self.inline_script |= bool(self.elements) and self.elements[-1][0] == "script" and bool(data.strip())
+
+    def of(self, css_class: str) -> list[dict[str, str]]:
+        """The attributes of every element of that class."""
+        return [a for _, a, _ in self.elements if css_class in a.get("class", "").split()]
+
+
+class Stage:
+    """The dashboard and the stream alone, on a swarm in memory."""
+
+    def __init__(self) -> None:
+        self.hive = Hive(3, (PRIMARY, SECOND))
+        self.hive.run(2)
+        self.settings = Settings(swarm_services=(PRIMARY, SECOND), label="Rack <1>", sse_clients=1)
+        self.board = BoardReader(self.hive.bus, self.hive.gate, self.hive.clock, self.settings)
+        self.board.board()  # the first look learns the tasks, the next one asks for what they say
+        self.hive.clock.advance(MAX_AGE)
+        services = cast(
+            Services, SimpleNamespace(settings=self.settings, clock=self.hive.clock, board=self.board)
+        )
+        self.fanout = Fanout(
+            stream.producer(services), self.hive.clock, cap=self.settings.sse_clients, spawn=lambda _: None
+        )
+        flask = Flask("app", root_path=str(ROOT))
+        flask.register_blueprint(dashboard.blueprint(services))
+        flask.register_blueprint(stream.blueprint(self.fanout))
+        self.client: FlaskClient = flask.test_client()
+
+    def page(self, path: str = "/") -> Page:
+        """That page, read."""
+        return Page(self.client.get(path).get_data(as_text=True))
+
+    def put(self, codec: codecs.Codec[Any], value: object) -> None:
+        """Put a value on the bus, and let the board become old."""
+        self.hive.bus.set(codec.key.of(), codec.encode(value), 60)
+        self.hive.clock.advance(MAX_AGE)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Stage:
+    """One that is only looked at."""
+    return Stage()
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """A fresh one."""
+    return Stage()
+
+
+def test_a_tile_for_every_trooper(whole: Stage):
+    """Every trooper of every service has its tile, with its whole id in a title."""
+    tiles = whole.page().of("tile")
+    assert [t["id"] for t in tiles] == [f"task-{task_id}" for task_id in whole.hive.tasks]
+    titles = {a.get("title") for _, a, _ in whole.page().elements}
+    assert set(whole.hive.tasks) <= titles
+
+
+def test_one_manager_badge_a_service(whole: Stage):
+    """Exactly one trooper of each service is marked as its manager."""
+    shown = [a for a in whole.page().of("manager") if "hidden" not in a]
+    assert [a["data-manager_confirmed"] for a in shown] == ["true", "true"]
+
+
+def test_arm_switch_tells_and_toggles(stage: Stage):
+    """An armed trooper's switch is on, and pressing it sends the other state."""
+    armed = next(iter(stage.hive.tasks))
+    event = ArmEvent("e", 1, armed, "Bob", ArmState.ON, stage.hive.clock.iso(), "dashboard")
+    stage.put(codecs.ARM_EVENTS, [event])
+    page = stage.page()
+    switches = {a["id"]: a["aria-checked"] for _, a, _ in page.elements if a.get("role") == "switch"}
+    sends = [a["value"] for _, a, _ in page.elements if a.get("name") == "state"]
+    assert switches[f"arm-{armed}"] == "true"
+    assert list(switches.values()).count("true") == 1
+    assert sends == ["off", "on", "on", "on", "on", "on"]
+
+
+@pytest.mark.parametrize("path", ["/", "/ui/squads", "/ui/chat"])
+def test_nothing_inline(whole: Stage, path: str):
+    """No script, style or handler is written into the page, so a strict policy breaks nothing."""
+    page = whole.page(path)
+    assert not page.inline_script
+    for tag, attributes, _ in page.elements:
+        assert tag != "style"
+        assert tag != "script" or attributes["src"].startswith("/static/")
+        assert not [name for name in attributes if name == "style" or name.startswith(("on", "hx-on"))]
+
+
+def test_every_binding_names_a_field(whole: Stage):
+    """What patcher.js fills in is what the stream sends: each bound name is a field of its record."""
+    state = stream.state_of(whole.board.board())
+    for tag, attributes, path in whole.page().elements:
+        record = state
+        for part in filter(None, path.split("/")):
+            record = record[part]
+        known = set(record) | OPTIONAL.get(path.split("/")[0], set())
+        for binding in BINDINGS:
+            names = set(attributes.get(binding, "").split())
+            assert names <= known, f"<{tag} {binding}> of {path!r}"
+
+
+def test_hostile_text_is_text(stage: Stage):
+    """Chat lines, callsigns and the label are escaped wherever they are shown."""
+    evil = '"><script>alert(1)</script>'
+    stage.put(codecs.CHAT, [ChatMessage("m", 1, evil, evil, evil, evil)])
+    for path in ("/", "/ui/chat"):
+        html = stage.client.get(path).get_data(as_text=True)
+        assert "<script>alert" not in html
+        assert html.count("&lt;script&gt;alert(1)") >= 3
+    assert "Rack &lt;1&gt;" in stage.client.get("/").get_data(as_text=True)
+
+
+def shown_banners(page: Page) -> set[str]:
+    """The fields whose banners are not hidden."""
+    return {a["data-show"] for a in page.of("banner") if "data-show" in a and "hidden" not in a}
+
+
+def test_a_silent_bus_is_told(stage: Stage):
+    """While the bus is away, the last known board is shown under a banner that says so."""
+    stage.page()
+    stage.hive.bus.down = True
+    stage.hive.clock.advance(4)
+    page = stage.page()
+    assert shown_banners(page) == {"stale_seconds"}
+    assert len(page.of("tile")) == 6
+
+
+def test_a_silent_rack_manager_is_told(stage: Stage):
+    """When the snapshot stops moving, a banner tells since when."""
+    stage.page()
+    stage.hive.clock.advance(4)
+    assert shown_banners(stage.page()) == {"snapshot_age_seconds"}
+
+
+def test_nothing_known_yet():
+    """Before anything was ever read the page stands, says why it is empty, and asks to come back."""
+    stage = Stage()
+    stage.hive.bus.down = True
+    board = BoardReader(stage.hive.bus, stage.hive.gate, stage.hive.clock, stage.settings)
+    services = cast(Services, SimpleNamespace(settings=stage.settings, clock=stage.hive.clock, board=board))
+    flask = Flask("app", root_path=str(ROOT))
+    flask.register_blueprint(dashboard.blueprint(services))
+    flask.register_blueprint(stream.blueprint(stage.fanout))
+    answer = flask.test_client().get("/")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert "the memory bus was cut off" in answer.get_data(as_text=True)
+    assert stream.producer(services)()["unknown"] == "the memory bus was cut off"
+
+
+def test_a_service_that_cannot_be_read_says_why(stage: Stage):
+    """A service's error stands where its troopers would."""
+    snapshot = replace(stage.hive.snapshot(), seq=10**6, services=stage.hive.snapshot().services[:1])
+    stage.put(codecs.SNAPSHOT, snapshot)
+    assert f"no service {SECOND} runs on this rack" in stage.client.get("/").get_data(as_text=True)
+    assert shown_banners(stage.page()) == {"error"}
+
+
+def test_a_fragment_is_drawn_once_a_board(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    """However many pages ask in one moment, each fragment is rendered once."""
+    drawn: list[str] = []
+    render = dashboard.render_template
+
+    def counted(name: str, **context: Any) -> str:
+        drawn.append(name)
+        return render(name, **context)
+
+    monkeypatch.setattr(dashboard, "render_template", counted)
+    bodies = {stage.client.get("/ui/squads").data for _ in range(5)}
+    assert (len(bodies), drawn) == (1, ["_squads.html"])
+
+
+def test_the_page_is_never_cached(whole: Stage):
+    """Nobody is shown an old page by a cache."""
+    for path in ("/", "/ui/squads", "/ui/chat"):
+        assert whole.client.get(path).headers["Cache-Control"] == "no-store"
+
+
+def without_none(value: object) -> bool:
+    """Whether no None is anywhere inside."""
+    if isinstance(value, dict):
+        return all(without_none(v) for v in value.values())
+    return value is not None
+
+
+def test_a_state_has_no_none(whole: Stage):
+    """What a merge patch could not carry is not in the state."""
+    assert without_none(stream.state_of(whole.board.board()))
+
+
+def events(answer: TestResponse, count: int) -> list[dict[str, str]]:
+    """The first events of a stream."""
+    body = answer.response
+    found: list[dict[str, str]] = []
+    for piece in body:
+        text = piece.decode() if isinstance(piece, bytes) else piece
+        for block in text.split("\n\n")[:-1]:
+            lines = dict(line.split(": ", 1) for line in block.split("\n"))
+            found += [lines] if "event" in lines else []
+        if len(found) >= count:
+            break
+    return found
+
+
+def test_the_stream(stage: Stage):
+    """A stream is told not to be cached or held back, and begins with the whole picture."""
+    answer = stage.client.get("/api/stream", buffered=False)
+    stage.fanout.step()
+    assert answer.mimetype == "text/event-stream"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Accel-Buffering"] == "no"
+    (first,) = events(answer, 1)
+    assert first["event"] == "snapshot"
+    assert set(json.loads(first["data"])["tasks"]) == set(stage.hive.tasks)
+    answer.close()
+    assert stage.fanout.viewers == 0
+
+
+def test_the_stream_tells_what_changed(stage: Stage):
+    """After the whole picture only what changed is told."""
+    answer = stage.client.get("/api/stream", buffered=False)
+    stage.fanout.step()
+    events(answer, 1)
+    stage.put(codecs.INTERVAL, 30)
+    stage.fanout.step()
+    (change,) = events(answer, 1)
+    assert (change["event"], json.loads(change["data"])) == ("delta", {"rps": {"interval_seconds": 30}})
+    answer.close()
+
+
+def test_one_viewer_too_many(stage: Stage):
+    """Beyond the cap the answer is a 503 in the contract's form that says when to come back."""
+    first = stage.client.get("/api/stream", buffered=False)
+    answer = stage.client.get("/api/stream")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.get_json()["code"] == "stream_full"
+    assert "1 viewers" in answer.get_json()["error"]
+    first.close()
+
+
+def test_head_takes_no_place(stage: Stage):
+    """Asking only for the headers of the stream leaves no viewer behind."""
+    assert stage.client.head("/api/stream").mimetype == "text/event-stream"
+    assert stage.fanout.viewers == 0
+
+
+def test_vendored_scripts_are_what_they_say():
+    """Every vendored script has the checksum that VENDOR.md names."""
+    vendor = ROOT / "static" / "vendor"
+    row = re.compile(r"^\| `([\w.-]+\.js)` .*`([0-9a-f]{64})` \|$", re.MULTILINE)
+    table = dict(row.findall((vendor / "VENDOR.md").read_text()))
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.js")}
+    assert sums == table
