@@ -1,0 +1,151 @@
+"""The board in the contract's words: plain dicts for JSON. Pure; app/schemas.py documents every field.
+
+The contract's own fields come first in each object, what was added since after them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clawbucket.core.board import Board, Squad, Trooper
+from clawbucket.core.records import ArmEvent, ChatMessage
+
+Json = dict[str, Any]
+SOURCE = "memcached"
+"""Where lists come from, as the contract says it of each."""
+HAIKU_INTERVAL = 120
+"""Seconds between two haiku (CONTRACT section 1)."""
+RPS_TTL = 20
+"""Seconds for which a throw stands without being published again (CONTRACT section 3)."""
+
+
+def swarms(board: Board) -> Json:
+    """Every service. One that cannot be read carries ``error`` and zeros."""
+    return {
+        "swarms": [swarm(squad) for squad in board.squads],
+        "rack": board.rack,
+        "primary": board.primary,
+        **_circumstances(board),
+    }
+
+
+def swarms_unread(services: tuple[str, ...], reason: str) -> Json:
+    """The same while no snapshot was ever seen: every service with ``error`` and zeros."""
+    squads = [Squad(name, name.split("_", 1)[-1], 0, 0, (), error=reason) for name in services]
+    return {"swarms": [swarm(squad) for squad in squads], "rack": "", "primary": services[0]}
+
+
+def primary_swarm(board: Board, squad: Squad) -> Json:
+    """One service on its own, with how current it is."""
+    return {**swarm(squad), **_circumstances(board)}
+
+
+def swarm(squad: Squad) -> Json:
+    """One service. ``error`` is there only when it could not be read."""
+    said: Json = {
+        "service": squad.service,
+        "desired_replicas": squad.desired_replicas,
+        "running_count": squad.running_count,
+        "replicas": [replica(trooper) for trooper in squad.replicas],
+        "alias": squad.alias,
+        "manager_task_id": squad.manager_task_id,
+        "manager_epoch": squad.manager_epoch,
+        "manager_confirmed": squad.manager_confirmed,
+        "override_slot": squad.override_slot,
+    }
+    return said if squad.error is None else {**said, "error": squad.error}
+
+
+def replica(trooper: Trooper) -> Json:
+    """One trooper."""
+    return {
+        "id": trooper.id,
+        "slot": trooper.slot,
+        "state": trooper.state,
+        "node_id": trooper.node_id,
+        "name": trooper.name,
+        "color": trooper.color,
+        "is_manager": trooper.is_manager,
+        "score": trooper.score,
+        "three_words": trooper.three_words,
+        "words_source": trooper.words_source,
+        "manager_confirmed": trooper.manager_confirmed,
+        "desired_state": trooper.desired_state,
+        "node": trooper.node,
+        "task_name": trooper.task_name,
+        "freshness": trooper.freshness.value,
+        "arm": trooper.arm.value,
+        "round": trooper.round,
+        "move": trooper.move,
+        "outcome": trooper.outcome,
+        "started_at": trooper.started_at,
+    }
+
+
+def chat(board: Board) -> Json:
+    """The chat, oldest first."""
+    return {"messages": [message(m) for m in board.chat], "source": SOURCE, **_staleness(board)}
+
+
+def message(said: ChatMessage) -> Json:
+    """One line of the chat."""
+    return {"id": said.id, "from": said.sender, "host": said.host, "text": said.text, "at": said.at}
+
+
+def arm_events(board: Board) -> Json:
+    """The ARM events, oldest first."""
+    return {"events": [arm_event(e) for e in board.arm_events], "source": SOURCE, **_staleness(board)}
+
+
+def arm_event(event: ArmEvent) -> Json:
+    """One ARM event."""
+    return {
+        "id": event.id,
+        "task_id": event.task_id,
+        "bot": event.bot,
+        "state": event.state.value,
+        "at": event.at,
+        "source": event.source,
+    }
+
+
+def rps(board: Board) -> Json:
+    """The running round. ``state`` is null while nobody throws."""
+    throw = board.throw
+    state = None
+    if throw is not None:
+        state = {
+            "choice": throw.choice,
+            "from": throw.by,
+            "at": throw.at,
+            "publisher": "leader-manager",
+            "round": throw.round,
+            "epoch": throw.epoch,
+        }
+    return {
+        "state": state,
+        "interval_seconds": board.interval_seconds,
+        "ttl_seconds": RPS_TTL,
+        **_staleness(board),
+    }
+
+
+def haiku(board: Board) -> Json:
+    """The haiku; the board always has one."""
+    poem = {"text": board.haiku.text, "source": board.haiku.source, "at": board.haiku.at}
+    return {"haiku": poem, "interval_seconds": HAIKU_INTERVAL, **_staleness(board)}
+
+
+def _circumstances(board: Board) -> Json:
+    """How far what is said can be relied on."""
+    said: Json = {"version": board.version, "at": board.at, **_staleness(board)}
+    if board.engine_error is not None:
+        said["engine_error"] = board.engine_error
+    if board.snapshot_age_seconds is not None:
+        said["snapshot_age_seconds"] = board.snapshot_age_seconds
+    return said
+
+
+def _staleness(board: Board) -> Json:
+    """``stale_seconds`` is there only while the bus does not answer."""
+    return {} if board.stale_seconds is None else {"stale_seconds": board.stale_seconds}

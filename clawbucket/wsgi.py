@@ -1,0 +1,202 @@
+"""How a replica and the aggregator serve HTTP: gunicorn with one gevent worker, started from the program.
+
+Each program's ``__main__`` patches the standard library for gevent in its first lines, then calls ``serve``.
+
+The master only watches. It binds nothing (the listening socket may come from the engine) and brings no
+worker back: when the worker ends unasked, the whole program ends with an exit code, so that whoever
+supervises it sees a failure and replaces the task, as a Swarm would. The worker ends with its master,
+however that ended, by a pipe (clawbucket/lifeline.py).
+
+On SIGTERM the worker first lets its program say goodbye (a leader releases its lease, streams are closed),
+then finishes the requests under way for at most ``DRAIN`` seconds. gunicorn's own gevent worker waits for
+idle keep-alive connections too and looks only once a second, which is why ``run`` is written anew here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import gevent
+import orjson
+import structlog
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
+from gunicorn.glogging import Logger
+from gunicorn.workers.ggevent import GeventWorker
+
+from clawbucket import lifeline
+
+log = structlog.get_logger(__name__)
+
+CONNECTIONS = 5000
+"""Most connections of one worker (DESIGN, measured): above every cap on viewers."""
+KEEPALIVE = 75
+"""Seconds that an idle connection is kept: longer than the gateway keeps one, so that it closes first."""
+BODY_WITHIN = 10.0
+"""Seconds in which a request's body must have come."""
+DRAIN = 0.5
+"""Seconds that requests under way are given after SIGTERM."""
+HUNG_AFTER = 30
+"""Seconds without a sign of life after which the master kills its worker."""
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is served. ``goodbye`` is called once on SIGTERM, before anything else, and returns quickly."""
+
+    application: WsgiApp
+    goodbye: Callable[[], None]
+
+
+def serve(
+    listener: socket.socket, start: Callable[[], Program], *, lifeline_fd: int | None = None
+) -> None:  # fmt: skip
+    """Serve until told to end; never returns. ``start`` makes the program, in the worker process.
+
+    Exits with 0 after SIGTERM or SIGINT, otherwise with 1. ``lifeline_fd``: end when it is cut.
+    """
+    _Master(_Application(listener, start, lifeline_fd)).run()
+
+
+class _Application(BaseApplication):
+    """gunicorn's view of the program."""
+
+    def __init__(
+        self, listener: socket.socket, start: Callable[[], Program], lifeline_fd: int | None
+    ) -> None:  # fmt: skip
+        self._fd = listener.detach()
+        self._start = start
+        self._lifeline_fd = lifeline_fd
+        self._pipe = os.pipe()
+        self.program: Program | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = {
+            "bind": f"fd://{self._fd}",
+            "worker_class": _Worker,
+            "workers": 1,
+            "worker_connections": CONNECTIONS,
+            "keepalive": KEEPALIVE,
+            "timeout": HUNG_AFTER,
+            "graceful_timeout": 1,
+            "accesslog": None,
+            "logger_class": _Logger,
+            "control_socket_disable": True,
+            "post_fork": lambda _master, _worker: self._forked(),
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> WsgiApp:
+        self.program = self._start()
+        return body_within(self.program.application, BODY_WITHIN)
+
+    def _forked(self) -> None:
+        reading, writing = self._pipe
+        os.close(writing)
+        lifeline.watch(reading, partial(lifeline.exit_now, 1))
+        lifeline.watch(self._lifeline_fd, partial(lifeline.exit_now, 1))
+
+
+class _Master(Arbiter):
+    """Ends when its worker does."""
+
+    stopping = False
+
+    def stop(self, graceful: bool = True) -> None:
+        self.stopping = True
+        super().stop(graceful)
+
+    def reap_workers(self) -> None:
+        before = len(self.WORKERS)
+        super().reap_workers()
+        if before and not self.WORKERS and not self.stopping:
+            raise HaltServer("the worker ended unasked", 1)
+
+
+class _Worker(GeventWorker):
+    """gunicorn's gevent worker, with an end that is quick and in order."""
+
+    def init_process(self) -> None:
+        self.ending = Event()
+        self.busy = 0
+        super().init_process()
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        super().handle_exit(sig, frame)
+        self.ending.set()
+
+    def handle_quit(self, sig: int, frame: object) -> None:
+        self.handle_exit(sig, frame)
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        # Nothing that this program sends or reads is ever silent for longer than an idle connection is.
+        client.settimeout(KEEPALIVE + 15)
+        super(GeventWorker, self).handle(listener, client, addr)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        self.busy += 1
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        finally:
+            self.busy -= 1
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what is no HTTP request in the form in which every error is answered."""
+        if isinstance(exc, TimeoutError):
+            return
+        super().handle_error(req, client, addr, exc)
+
+    def run(self) -> None:
+        servers = []
+        for listener in self.sockets:
+            listener.setblocking(True)
+            pool = Pool(self.worker_connections)
+            servers.append(StreamServer(listener, handle=partial(self.handle, listener), spawn=pool))
+            servers[-1].start()
+        while not self.ending.wait(1.0):
+            self.notify()
+        program: Program | None = self.app.program
+        if program is not None:
+            program.goodbye()
+        for server in servers:
+            server.close()
+        with gevent.Timeout(DRAIN, False):
+            while self.busy:
+                gevent.sleep(0.01)
+
+
+class _Logger(Logger):
+    """gunicorn's messages, in the program's own form (clawbucket/logs.py) and from warnings on."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.error_log.setLevel(logging.WARNING)
+        self.error_log.propagate = True
+        self.error_log.handlers.clear()
+
+
+def body_within(application: WsgiApp, seconds: float) -> WsgiApp:
+    """``application``, given only requests whose whole body has come within ``seconds``."""
+
+    def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in {"GET", "HEAD", "OPTIONS"}:
+            return application(environ, start_response)
+        return application(environ, start_response)
+
+    return wrapped
