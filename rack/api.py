@@ -1,0 +1,259 @@
+"""The rack manager's HTTP API: what runs here, and orders to change it. Everybody else uses rack/client.py.
+
+Every answer is JSON; an error is ``{"error": one sentence, "code": snake_case}``. ``/v1/*`` needs the
+rack's bearer token.
+"""
+
+from __future__ import annotations
+
+import hmac
+import socket
+import threading
+from dataclasses import dataclass
+from functools import partial
+
+import orjson
+import structlog
+from flask import Flask, Response, request
+from waitress.server import create_server
+from waitress.wasyncore import close_all
+from werkzeug.exceptions import HTTPException
+
+from clawbucket.core.model import resolve_service
+from clawbucket.health import Health
+from clawbucket.ports import (
+    ClawError,
+    Conflict,
+    Engine,
+    EngineDown,
+    EngineInDoubt,
+    NodeUnknown,
+    ServiceUnknown,
+    TaskElsewhere,
+    TaskUnknown,
+)
+from rack import metrics
+from rack.observer import Observer
+
+log = structlog.get_logger(__name__)
+
+MOST_REPLICAS = 20
+"""Of one service; CONTRACT section 1, ``POST /api/scale``."""
+LONGEST_WAIT = 25.0
+"""Seconds that a long poll may last: less than the 30 s after which proxies commonly give up."""
+LARGEST_BODY = 64 * 1024
+_THREADS = 24
+_WAITERS = 16
+"""Long polls at one time, below the threads: orders always find one."""
+
+_STATUS: dict[type[ClawError], tuple[int, str]] = {
+    ServiceUnknown: (404, "service_unknown"),
+    TaskUnknown: (404, "task_unknown"),
+    NodeUnknown: (404, "node_unknown"),
+    TaskElsewhere: (409, "task_elsewhere"),
+    Conflict: (409, "conflict"),
+    EngineDown: (503, "engine_down"),
+    EngineInDoubt: (504, "engine_in_doubt"),
+}
+
+
+class _BadRequestError(ClawError):
+    """The request makes no sense; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What the API stands on."""
+
+    engine: Engine
+    observer: Observer
+    metrics: metrics.Metrics
+    live: Health
+    ready: Health
+    token: str
+
+
+def create_api(wiring: Wiring) -> Flask:
+    """The WSGI application."""
+    api = Flask("rack", static_folder=None)
+    api.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    waiters = threading.BoundedSemaphore(_WAITERS)
+    api.before_request(partial(_authorize, wiring.token))
+    _register_errors(api)
+    _register_orders(api, wiring)
+
+    @api.get("/livez")
+    def livez() -> Response:
+        return _verdict(wiring.live)
+
+    @api.get("/readyz")
+    def readyz() -> Response:
+        return _verdict(wiring.ready)
+
+    @api.get("/metrics")
+    def metrics_page() -> Response:
+        return Response(wiring.metrics.page(), content_type=metrics.CONTENT_TYPE)
+
+    @api.get("/v1/snapshot")
+    def snapshot() -> Response:
+        after = _number("after", 0, 2**53)
+        wait = _number("wait", 0, LONGEST_WAIT)
+        if wait and not waiters.acquire(blocking=False):
+            raise EngineDown(f"{_WAITERS} callers wait for the snapshot already; ask with wait=0")
+        try:
+            publication = wiring.observer.wait(int(after), wait)
+        finally:
+            if wait:
+                waiters.release()
+        if publication is None:
+            return Response(status=204)
+        return Response(publication.body, content_type="application/json")
+
+    @api.get("/v1/services/<name>/history")
+    def history(name: str) -> Response:
+        service = _full_name(wiring, name)
+        return _json({"service": service, "tasks": wiring.engine.history(service)})
+
+    return api
+
+
+def _register_orders(api: Flask, wiring: Wiring) -> None:
+    """Each order is visible, in the API and on the bus, before it is answered."""
+    engine = wiring.engine
+
+    @api.post("/v1/services/<name>/scale")
+    def scale(name: str) -> Response:
+        replicas = _body().get("replicas")
+        if isinstance(replicas, bool) or not isinstance(replicas, int) or not 0 <= replicas <= MOST_REPLICAS:
+            raise _BadRequestError(f"replicas must be a whole number from 0 to {MOST_REPLICAS}")
+        service = _full_name(wiring, name)
+        engine.scale(service, replicas)
+        wiring.observer.publish()
+        return _json({"ok": True, "service": service, "replicas": replicas}, 202)
+
+    @api.post("/v1/services/<name>/restart")
+    def restart(name: str) -> Response:
+        service = _full_name(wiring, name)
+        engine.restart(service)
+        wiring.observer.publish()
+        return _json({"ok": True, "service": service}, 202)
+
+    @api.post("/v1/tasks/<task_id>/kill")
+    def kill(task_id: str) -> Response:
+        engine.kill(task_id)
+        return _json({"ok": True, "task_id": task_id}, 202)
+
+    @api.post("/v1/nodes/<node_id>/availability")
+    def availability(node_id: str) -> Response:
+        wanted = _body().get("availability")
+        if wanted not in {"active", "drain"}:
+            raise _BadRequestError("availability must be 'active' or 'drain'")
+        engine.set_availability(node_id, wanted)
+        wiring.observer.publish()
+        return _json({"ok": True, "node_id": node_id, "availability": wanted}, 202)
+
+
+def _register_errors(api: Flask) -> None:
+    @api.errorhandler(ClawError)
+    def known(error: ClawError) -> Response:
+        if isinstance(error, _BadRequestError):
+            return _error(400, "bad_request", str(error))
+        status, code = _STATUS.get(type(error), (503, "engine_down"))
+        response = _error(status, code, str(error))
+        if status == 503:
+            response.headers["Retry-After"] = "1"
+        return response
+
+    @api.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        status = error.code or 500
+        code = (error.name or "error").lower().replace(" ", "_")
+        return _error(status, code, f"{request.method} {request.path[:100]}: {error.name}")
+
+    @api.errorhandler(Exception)
+    def unknown(error: Exception) -> Response:
+        log.error("request failed", path=request.path, exc_info=error)
+        return _error(500, "internal", "the rack manager made a mistake; its log says which")
+
+
+def _authorize(token: str) -> Response | None:
+    if not request.path.startswith("/v1/"):
+        return None
+    shown = request.headers.get("Authorization", "")
+    if hmac.compare_digest(shown.encode(), f"Bearer {token}".encode()):
+        return None
+    response = _error(401, "unauthorized", "the rack API needs the rack's token: Authorization: Bearer ...")
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _full_name(wiring: Wiring, name: str) -> str:
+    """The full name behind a full name or a short alias; what is neither is the engine's to refuse."""
+    latest = wiring.observer.latest()
+    known = tuple(service.name for service in latest.services) if latest else ()
+    return resolve_service(name, known) or name
+
+
+def _number(name: str, low: float, high: float) -> float:
+    raw = request.args.get(name, "0")
+    try:
+        number = float(raw)
+    except ValueError:
+        number = -1.0
+    if not low <= number <= high:
+        raise _BadRequestError(f"{name} must be a number from {low:g} to {high:g}, not {raw[:32]!r}")
+    return number
+
+
+def _body() -> dict[str, object]:
+    try:
+        body = orjson.loads(request.get_data())
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        raise _BadRequestError("the body must be a JSON object")
+    return body
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status=status, content_type="application/json")
+
+
+def _error(status: int, code: str, sentence: str) -> Response:
+    return _json({"error": sentence, "code": code}, status)
+
+
+def _verdict(health: Health) -> Response:
+    verdict = health.check()
+    return _json(verdict, 200 if verdict.ok else 503)
+
+
+class ApiServer:
+    """The application on waitress, over a socket that already listens."""
+
+    def __init__(self, api: Flask, listener: socket.socket) -> None:
+        self._server = create_server(  # type: ignore[no-untyped-call]
+            api,
+            sockets=[listener],
+            threads=_THREADS,
+            ident="clawbucket",
+            channel_timeout=60,
+            connection_limit=200,
+            max_request_body_size=LARGEST_BODY,
+        )
+        self._thread = threading.Thread(target=self._server.run, name="rack-api", daemon=True)
+
+    def start(self) -> None:
+        """Serve from a thread of its own until ``close``."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Close every connection and stop serving. Whoever waits in a long poll must have been let go."""
+        # waitress has no way to be stopped from another thread but this: its loop ends when it has no
+        # sockets left, and closing them is the loop's own business.
+        self._server.trigger.pull_trigger(self._close_all)
+        self._thread.join(timeout=2.0)
+        self._server.task_dispatcher.shutdown(timeout=1.0)
+
+    def _close_all(self) -> None:
+        close_all(self._server._map)  # type: ignore[no-untyped-call]  # noqa: SLF001
