@@ -1,0 +1,215 @@
+"""A rack of its own, started by ``./claw up`` on free ports, for the figures and the cluster tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import urllib3
+
+from clawbucket.core.model import Snapshot, Task
+from clawbucket.ports import ClawError
+from rack.client import RackClient
+
+T = TypeVar("T")
+ROOT = Path(__file__).parent.parent
+_POLL = 0.02
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(what: str, ask: Callable[[], T | None], timeout: float = 20.0) -> T:
+    """The first true answer of ``ask``; AssertionError with ``what`` when there was none in time.
+
+    An answer that cannot be had (a program that is just starting again) counts as no.
+    """
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while True:
+        try:
+            answer = ask()
+        except (ClawError, OSError, urllib3.exceptions.HTTPError):
+            answer = None
+        if answer:
+            return answer
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        pause.wait(_POLL)
+
+
+class RunningRack:
+    """A rack that runs, how to ask it, and how to break it."""
+
+    def __init__(self, home: Path, *options: str, environ: dict[str, str] | None = None) -> None:
+        self.home = home
+        self.port, self.aggregator_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.aggregator_url = f"http://127.0.0.1:{self.aggregator_port}"
+        self._http = urllib3.PoolManager(timeout=urllib3.Timeout(5.0), retries=False, maxsize=8)
+        self._log = (home / "launcher.out").open("ab")
+        env = {**os.environ, "CLAWBUCKET_HOME": str(home), **(environ or {})}
+        if "MEMCACHED_HOST" not in (environ or {}):
+            env.pop("MEMCACHED_HOST", None)
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [
+                sys.executable, "-m", "clawbucket", "up", "--port", str(self.port),
+                "--aggregator-port", str(self.aggregator_port), "--log-format", "json", *options,
+            ],
+            cwd=ROOT, env=env, stdout=self._log, stderr=self._log, start_new_session=True,
+        )  # fmt: skip
+
+    @property
+    def run_dir(self) -> Path:
+        """Where this run keeps its state and logs."""
+        return self.home / str(self.port)
+
+    def wait_running(self, count: int, timeout: float = 30.0) -> float:
+        """Seconds from the start until the gateway shows that many running replicas."""
+
+        def enough() -> bool:
+            if self.process.poll() is not None:
+                raise AssertionError(f"./claw up ended with {self.process.returncode}:\n{self.output()}")
+            return sum(int(s["running_count"]) for s in self.swarms()) == count
+
+        wait_until(f"{count} replicas run", enough, timeout)
+        return time.monotonic() - self.started
+
+    def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Status and JSON of one request through the gateway."""
+        if body is None:
+            answer = self._http.request(method, self.url + path)
+        else:
+            answer = self._http.request(method, self.url + path, json=body)
+        return answer.status, json.loads(answer.data)
+
+    def swarms(self) -> list[dict[str, Any]]:
+        """Every service as ``/api/swarms`` tells it; none while it cannot be asked."""
+        try:
+            status, body = self.ask("GET", "/api/swarms")
+        except (OSError, ValueError, urllib3.exceptions.HTTPError):
+            return []
+        return list(body["swarms"]) if status == 200 else []
+
+    def replicas(self) -> list[dict[str, Any]]:
+        """Every replica of every service."""
+        return [replica for swarm in self.swarms() for replica in swarm["replicas"]]
+
+    @property
+    def rack_url(self) -> str:
+        """Where the rack manager's API is."""
+        return str(json.loads((self.run_dir / "launcher.json").read_text())["rack_url"])
+
+    @property
+    def client(self) -> RackClient:
+        """The rack manager's API, with this run's token."""
+        token = (self.run_dir / "rack-token").read_text().strip()
+        return RackClient(self.rack_url, token, timeout=3.0)
+
+    def snapshot(self) -> Snapshot:
+        """What the rack manager says now."""
+        snapshot = self.client.snapshot()
+        if snapshot is None:
+            raise AssertionError("the rack manager has no snapshot")
+        return snapshot
+
+    def running(self, service: str | None = None) -> list[Task]:
+        """The running tasks by slot."""
+        tasks = self.snapshot().tasks
+        return sorted((t for t in tasks if t.running and service in {None, t.service}), key=lambda t: t.slot)
+
+    def pid_of(self, task_id: str) -> int:
+        """The task's main process: the one that leads its process group."""
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("TASK_ID") == task_id and os.getpgid(process.pid) == process.pid:
+                    return process.pid
+            except (psutil.Error, OSError):
+                continue
+        raise AssertionError(f"no process of task {task_id}")
+
+    def pid_of_program(self, name: str) -> int:
+        """The launcher's child of that name: memcached, rack, gateway or aggregator."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                line = child.cmdline()
+            except psutil.Error:
+                continue
+            if (
+                line
+                and (Path(line[0]).name == name or line[1:3] == ["-m", name])
+                and "TASK_ID" not in child.environ()
+            ):
+                return child.pid
+        raise AssertionError(f"no program {name} runs")
+
+    def memcached_port(self) -> int:
+        """The port of this rack's own memcached, as its command line has it."""
+        line = psutil.Process(self.pid_of_program("memcached")).cmdline()
+        return int(line[line.index("-p") + 1])
+
+    def signal_task(self, task_id: str, number: signal.Signals) -> None:
+        """Signal a task's whole process group."""
+        os.killpg(self.pid_of(task_id), number)
+
+    def left(self) -> list[psutil.Process]:
+        """Every process that belongs to this run: its environment names this run's home."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("CLAWBUCKET_HOME") == str(self.home):
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def output(self) -> str:
+        """What the launcher printed, for whoever must find out what went wrong."""
+        return (self.home / "launcher.out").read_text(errors="replace")[-8_000:]
+
+    def logs(self) -> list[Path]:
+        """The logs of every task so far."""
+        return sorted((self.run_dir / "logs").glob("*.log"))
+
+    def stop(self) -> float:
+        """SIGTERM, as Ctrl-C would; seconds until the launcher was gone."""
+        started = time.monotonic()
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._log.close()
+        self._http.clear()
+        return time.monotonic() - started
+
+
+@contextmanager
+def rack(*options: str, environ: dict[str, str] | None = None) -> Iterator[RunningRack]:
+    """A rack for the length of a block, in a directory that goes with it."""
+    with tempfile.TemporaryDirectory(prefix="claw-") as home:
+        running = RunningRack(Path(home), *options, environ=environ)
+        try:
+            yield running
+        finally:
+            running.stop()

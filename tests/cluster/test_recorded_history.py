@@ -1,0 +1,76 @@
+"""Twenty manager kills, recorded from two sides and judged by a checker."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bench.failover import settled, takeover
+from bench.rack import RunningRack, rack
+from clawbucket import codecs, keys
+from clawbucket.bus.memcached import MemcachedBus
+from clawbucket.clock import SystemClock
+from clawbucket.codecs import Gate
+from clawbucket.ports import ClawError
+from tests.cluster.conftest import SECOND, SERVICE
+from tests.history import read_logs
+
+KILLS = 20
+_LOOK_EVERY = 0.01
+
+
+@contextmanager
+def observed(running: RunningRack, leases: dict[str, list[tuple[str, int]]]) -> Iterator[None]:
+    """Read both services' leases all the time, from outside, into ``leases``."""
+    bus, gate = MemcachedBus("127.0.0.1", running.memcached_port()), Gate(SystemClock())
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK_EVERY):
+            for service in (SERVICE, SECOND):
+                key = keys.LEADER.of(service)
+                try:
+                    lease = gate.read(codecs.LEASE, key, bus.get(key))
+                except ClawError:
+                    continue
+                seen = leases[service]
+                if lease is not None and (not seen or seen[-1] != (lease.task_id, lease.epoch)):
+                    seen.append((lease.task_id, lease.epoch))
+
+    observer = threading.Thread(target=look, name="observer")
+    observer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        observer.join()
+        bus.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_twenty_manager_kills_leave_a_good_history():
+    """Never two leaders in one epoch or at one time, epochs only rise, no round is scored twice."""
+    leases: dict[str, list[tuple[str, int]]] = {SERVICE: [], SECOND: []}
+    killed_at: dict[str, float] = {}
+    with rack("--replicas", "3") as running:
+        running.wait_running(6)
+        running.ask("POST", "/api/rps/config", {"interval_seconds": 2})
+        with observed(running, leases):
+            for _ in range(KILLS):
+                manager = settled(running)
+                killed_at[manager] = time.time() + 0.05  # the signal leaves at once, the log may be later
+                takeover(running, signal.SIGKILL)
+            settled(running)
+        history = read_logs(running.logs(), killed_at)
+    history.leases.update(leases)
+    assert history.judge() == []
+    kills_recorded = [reign for reign in history.reigns if reign.service == SERVICE]
+    assert len(kills_recorded) > KILLS, "the history tells of fewer reigns than there were kills"
+    assert len(history.scores) > KILLS, "the history tells of hardly any rounds"
+    assert len({epoch for _, epoch in leases[SERVICE]}) > KILLS
