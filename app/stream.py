@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -16,8 +15,6 @@ from clawbucket.ports import BusDown
 
 RETRY_AFTER = 5
 """Seconds after which somebody who found no room may come again."""
-_UNSENT_MS = 30_000
-"""Milliseconds for which a viewer may leave bytes unread before the kernel cuts it off: two pings."""
 
 
 def state_of(board: Board) -> State:
@@ -92,7 +89,6 @@ def blueprint(fanout: Fanout) -> Blueprint:
             response.status_code = 503
             response.headers["Retry-After"] = str(RETRY_AFTER)
             return response
-        _bound_unsent(request.environ)
         return _event_stream(viewer)
 
     return routes
@@ -103,10 +99,3 @@ def _event_stream(body: Any) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"  # nginx, if one stands before us, must not hold events back
     return response
-
-
-def _bound_unsent(environ: Mapping[str, Any]) -> None:
-    """Let the kernel end a connection whose other side does not read (tcp(7), TCP_USER_TIMEOUT)."""
-    connection = environ.get("gunicorn.socket")
-    if isinstance(connection, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNSENT_MS)

@@ -1,0 +1,101 @@
+"""The browser, the world that it looks at, and pages that tell of every error in them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+
+from tests.browser.chromium import NoBrowser, chromium
+from tests.conftest import free_port, wait_for_port
+
+ROOT = Path(__file__).parents[2]
+
+
+class World:
+    """A rack in a process of its own, to be killed, started again, and cut off its bus."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        command = [sys.executable, "-m", "tests.browser.world", str(self.port)]
+        self._process = subprocess.Popen(command, cwd=ROOT)
+        wait_for_port(self.port, timeout=20)
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def toggle_bus(self) -> None:
+        """Cut the bus off, or bring it back."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGUSR1)
+
+
+class Watch:
+    """Opens pages and keeps what their consoles complain about."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self.complaints: list[str] = []
+
+    def open(self, url: str, *, width: int = 1280, height: int = 900, theme: str = "light") -> Page:
+        """A page in a context of its own, live."""
+        context = self._browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if theme == "dark" else "light",
+        )
+        page = context.new_page()
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.complaints.append(f"{url}: {error}"))
+        page.goto(url)
+        expect(page.locator("#live")).to_have_attribute("data-phase", "live")
+        return page
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{message.location}: {message.text}")
+
+    def close(self) -> None:
+        """Close every page."""
+        for context in self._browser.contexts:
+            context.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One chromium for the session."""
+    try:
+        with chromium() as running:
+            yield running
+    except NoBrowser as missing:
+        pytest.fail(str(missing))
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """One rack for a module."""
+    rack = World()
+    rack.start()
+    yield rack
+    rack.kill()
+
+
+@pytest.fixture
+def watch(browser: Browser) -> Iterator[Watch]:
+    """Pages of one test; what a console complained about fails it, unless the test cleared it."""
+    pages = Watch(browser)
+    yield pages
+    pages.close()
+    assert pages.complaints == []
