@@ -77,6 +77,7 @@ def create_api(wiring: Wiring) -> Flask:
     """The WSGI application."""
     api = Flask("rack", static_folder=None)
     api.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    api.url_map.merge_slashes = False  # an empty name is unknown, not a redirect; hence also <path:...>
     waiters = threading.BoundedSemaphore(_WAITERS)
     api.before_request(partial(_authorize, wiring.token))
     _register_errors(api)
@@ -109,7 +110,7 @@ def create_api(wiring: Wiring) -> Flask:
             return Response(status=204)
         return Response(publication.body, content_type="application/json")
 
-    @api.get("/v1/services/<name>/history")
+    @api.get("/v1/services/<path:name>/history")
     def history(name: str) -> Response:
         service = _full_name(wiring, name)
         return _json({"service": service, "tasks": wiring.engine.history(service)})
@@ -121,7 +122,7 @@ def _register_orders(api: Flask, wiring: Wiring) -> None:
     """Each order is visible, in the API and on the bus, before it is answered."""
     engine = wiring.engine
 
-    @api.post("/v1/services/<name>/scale")
+    @api.post("/v1/services/<path:name>/scale")
     def scale(name: str) -> Response:
         replicas = _body().get("replicas")
         if isinstance(replicas, bool) or not isinstance(replicas, int) or not 0 <= replicas <= MOST_REPLICAS:
@@ -131,19 +132,19 @@ def _register_orders(api: Flask, wiring: Wiring) -> None:
         wiring.observer.publish()
         return _json({"ok": True, "service": service, "replicas": replicas}, 202)
 
-    @api.post("/v1/services/<name>/restart")
+    @api.post("/v1/services/<path:name>/restart")
     def restart(name: str) -> Response:
         service = _full_name(wiring, name)
         engine.restart(service)
         wiring.observer.publish()
         return _json({"ok": True, "service": service}, 202)
 
-    @api.post("/v1/tasks/<task_id>/kill")
+    @api.post("/v1/tasks/<path:task_id>/kill")
     def kill(task_id: str) -> Response:
         engine.kill(task_id)
         return _json({"ok": True, "task_id": task_id}, 202)
 
-    @api.post("/v1/nodes/<node_id>/availability")
+    @api.post("/v1/nodes/<path:node_id>/availability")
     def availability(node_id: str) -> Response:
         wanted = _body().get("availability")
         if wanted not in {"active", "drain"}:

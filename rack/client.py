@@ -125,7 +125,7 @@ class RackClient:
                 raise EngineInDoubt(
                     f"the rack manager at {self._url} stopped answering after the order left ({_why(error)})"
                 ) from error
-        if response.status >= 400:
+        if response.status >= 300:
             _refused(response.status, response.data, EngineInDoubt)
 
     def _read(self, path: str, wait: float = 0.0) -> tuple[int, bytes]:
@@ -150,7 +150,7 @@ class RackClient:
             # What is longer than allowed is not read to its end, and its connection not used again.
             response.drain_conn() if response.length_remaining in {0, None} else response.close()
             response.release_conn()
-        if response.status >= 400:
+        if response.status >= 300:
             _refused(response.status, body, EngineDown)
         return response.status, body
 
