@@ -141,7 +141,7 @@ class Fanout:
         state = self._produce()
         self.looks += 1
         with self._changed:
-            patch = diff(self._state, state)
+            patch = {} if state is self._state else diff(self._state, state)
             if patch:
                 self._state, self._whole = state, None
                 self._append("delta", patch)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from flask import Flask
+from flask import Flask, render_template
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -223,11 +223,10 @@ def test_a_service_that_cannot_be_read_says_why(stage: Stage):
 def test_a_fragment_is_drawn_once_a_board(stage: Stage, monkeypatch: pytest.MonkeyPatch):
     """However many pages ask in one moment, each fragment is rendered once."""
     drawn: list[str] = []
-    render = dashboard.render_template
 
     def counted(name: str, **context: Any) -> str:
         drawn.append(name)
-        return render(name, **context)
+        return render_template(name, **context)
 
     monkeypatch.setattr(dashboard, "render_template", counted)
     bodies = {stage.client.get("/ui/squads").data for _ in range(5)}
