@@ -114,7 +114,7 @@ def refusal(request: web.BaseRequest, fault: Fault) -> Answer:
 
 
 def connection_field(request: web.BaseRequest, *, stays: bool) -> str | None:
-    """What Connection must say, where the version's default is not meant (RFC 9112 section 9.3)."""
-    if request.version >= (1, 1):
-        return None if stays else "close"
-    return "keep-alive" if stays else None
+    """What Connection must say, or None where the version's default is meant (RFC 9112 section 9.3)."""
+    if not stays:
+        return "close"
+    return None if request.version >= (1, 1) else "keep-alive"

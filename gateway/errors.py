@@ -48,8 +48,10 @@ def upstream_timeout(name: str, seconds: float, *, repeatable: bool) -> Fault:
 
 
 def prefers_html(accept: str) -> bool:
-    """True when the Accept field ranks text/html above JSON (RFC 9110 section 12.5.1)."""
-    return "html" in accept and _quality(accept, "text/html") > _quality(accept, "application/json")
+    """True when the Accept field names text/html and ranks it above JSON (RFC 9110 section 12.5.1)."""
+    return "text/html" in accept.lower() and _quality(accept, "text/html") > _quality(
+        accept, "application/json"
+    )
 
 
 def _quality(accept: str, wanted: str) -> float:

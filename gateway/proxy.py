@@ -202,15 +202,23 @@ class Proxy:
         loop = asyncio.get_running_loop()
         # The time for the answer begins when the request is out; a stream's parts have their own limit.
         limit = asyncio.timeout(None if upload.streams else patience)
+        answered = False
+
+        def uploaded() -> None:
+            if not answered:  # a replica may begin to answer before it heard everything
+                limit.reschedule(loop.time() + patience)
+
         try:
             async with limit:
-                return await session.request(
+                response = await session.request(
                     trip.request.method,
                     URL(f"http://{replica.address}{trip.target}", encoded=True),
                     headers=trip.headers,
-                    data=upload.data(lambda: limit.reschedule(loop.time() + patience)),
+                    data=upload.data(uploaded),
                     allow_redirects=False,
                 )
+                answered = True
+                return response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             fault = no_replica(f"The replica {replica.name} cannot be reached; ask again in a second.")
             raise _Failed("unreached", fault, str(error)) from error
@@ -251,7 +259,7 @@ class Proxy:
                 part = await response.content.readany()
             except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError too
                 self._metrics.cut.inc()
-                log.warning("answer cut", task=replica.name, path=request.path, detail=str(error))
+                log.warning("answer cut", task=replica.name, path=request.raw_path[:200], detail=str(error))
                 answer.cut(noticeably=framing is not Framing.CLOSE)
                 return answer
             if not part:
