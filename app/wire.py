@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from clawbucket import keys
 from clawbucket.core.board import Board, Squad, Trooper
+from clawbucket.core.model import short_alias
 from clawbucket.core.records import ArmEvent, ChatMessage
+from clawbucket.loops.haiku import PERIOD
 
 Json = dict[str, Any]
 SOURCE = "memcached"
 """Where lists come from, as the contract says it of each."""
-HAIKU_INTERVAL = 120
-"""Seconds between two haiku (CONTRACT section 1)."""
-RPS_TTL = 20
-"""Seconds for which a throw stands without being published again (CONTRACT section 3)."""
+HAIKU_INTERVAL = int(PERIOD)
+"""Seconds between two haiku."""
+RPS_TTL = keys.RPS_STATE.ttl
+"""Seconds for which a throw stands without being published again."""
 
 
 def swarms(board: Board) -> Json:
@@ -31,7 +34,7 @@ def swarms(board: Board) -> Json:
 
 def swarms_unread(services: tuple[str, ...], reason: str) -> Json:
     """The same while no snapshot was ever seen: every service with ``error`` and zeros."""
-    squads = [Squad(name, name.split("_", 1)[-1], 0, 0, (), error=reason) for name in services]
+    squads = [Squad(name, short_alias(name), 0, 0, (), error=reason) for name in services]
     return {"swarms": [swarm(squad) for squad in squads], "rack": "", "primary": services[0]}
 
 
@@ -138,7 +141,7 @@ def haiku(board: Board) -> Json:
 
 def _circumstances(board: Board) -> Json:
     """How far what is said can be relied on."""
-    said: Json = {"version": board.version, "at": board.at, **_staleness(board)}
+    said: Json = _staleness(board)
     if board.engine_error is not None:
         said["engine_error"] = board.engine_error
     if board.snapshot_age_seconds is not None:

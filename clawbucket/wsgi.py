@@ -14,13 +14,14 @@ idle keep-alive connections too and looks only once a second, which is why ``run
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -34,6 +35,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 from clawbucket import lifeline
@@ -56,15 +58,17 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is served. ``goodbye`` is called once on SIGTERM, before anything else, and returns quickly."""
+    """What is served. ``goodbye`` is called once on SIGTERM, before anything else, and returns quickly.
+
+    ``largest_body`` is bytes; the application refuses what is larger, having been given one byte more.
+    """
 
     application: WsgiApp
     goodbye: Callable[[], None]
+    largest_body: int = 65_536
 
 
-def serve(
-    listener: socket.socket, start: Callable[[], Program], *, lifeline_fd: int | None = None
-) -> None:  # fmt: skip
+def serve(listener: socket.socket, start: Callable[[], Program], *, lifeline_fd: int | None = None) -> None:
     """Serve until told to end; never returns. ``start`` makes the program, in the worker process.
 
     Exits with 0 after SIGTERM or SIGINT, otherwise with 1. ``lifeline_fd``: end when it is cut.
@@ -77,7 +81,7 @@ class _Application(BaseApplication):
 
     def __init__(
         self, listener: socket.socket, start: Callable[[], Program], lifeline_fd: int | None
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._fd = listener.detach()
         self._start = start
         self._lifeline_fd = lifeline_fd
@@ -99,12 +103,13 @@ class _Application(BaseApplication):
             "control_socket_disable": True,
             "post_fork": lambda _master, _worker: self._forked(),
         }
+        config: Any = self.cfg
         for name, value in settings.items():
-            self.cfg.set(name, value)
+            config.set(name, value)
 
     def load(self) -> WsgiApp:
         self.program = self._start()
-        return body_within(self.program.application, BODY_WITHIN)
+        return body_within(self.program.application, BODY_WITHIN, self.program.largest_body)
 
     def _forked(self) -> None:
         reading, writing = self._pipe
@@ -157,10 +162,19 @@ class _Worker(GeventWorker):
             self.busy -= 1
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer what is no HTTP request in the form in which every error is answered."""
-        if isinstance(exc, TimeoutError):
+        """Answer what is no HTTP in the form in which every error is answered, and hang up."""
+        if isinstance(exc, TimeoutError | SystemExit | gevent.GreenletExit):
             return
-        super().handle_error(req, client, addr, exc)
+        status, code, sentence = next(
+            (told for kind, told in _NO_HTTP if isinstance(exc, kind)),
+            (500, "internal", "Something failed here."),
+        )
+        if status == 500:
+            log.error("request failed", exc_info=exc, path=getattr(req, "path", None))
+        else:
+            log.info("request refused", reason=str(exc)[:200], client=addr[0] if addr else None)
+        with contextlib.suppress(OSError):
+            client.sendall(_last_words(status, code, sentence))
 
     def run(self) -> None:
         servers = []
@@ -186,17 +200,45 @@ class _Logger(Logger):
 
     def setup(self, cfg: Any) -> None:
         self.cfg = cfg
+        self._access_log_enabled = False
         self.error_log.setLevel(logging.WARNING)
         self.error_log.propagate = True
         self.error_log.handlers.clear()
 
 
-def body_within(application: WsgiApp, seconds: float) -> WsgiApp:
-    """``application``, given only requests whose whole body has come within ``seconds``."""
+_NO_HTTP: tuple[tuple[type[Exception], tuple[int, str, str]], ...] = (
+    (LimitRequestLine, (414, "uri_too_long", "The request line is longer than this server takes.")),
+    (LimitRequestHeaders, (431, "headers_too_large", "The headers are larger than this server takes.")),
+    (ParseException, (400, "bad_request", "This is not a request that HTTP/1.1 allows.")),
+)
+
+
+def _last_words(status: int, code: str, sentence: str) -> bytes:
+    """A whole answer, for where no application was reached."""
+    body = orjson.dumps({"error": sentence, "code": code})
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + body
+
+
+def body_within(application: WsgiApp, seconds: float, largest: int) -> WsgiApp:
+    """``application``, given only requests whose body has come within ``seconds``, wholly or to ``largest``.
+
+    What is longer is cut one byte after that, which the application refuses as too large.
+    """
 
     def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] in {"GET", "HEAD", "OPTIONS"}:
-            return application(environ, start_response)
+        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+            body = b""
+            with gevent.Timeout(seconds, exception=False):
+                body = environ["wsgi.input"].read(largest + 1)
+                environ["wsgi.input"] = BytesIO(body)
+            if not isinstance(environ["wsgi.input"], BytesIO):
+                sentence = f"The body did not come within {seconds:g} seconds."
+                start_response("408 Request Timeout", [("Content-Type", "application/json")])
+                return [orjson.dumps({"error": sentence, "code": "body_too_slow"})]
         return application(environ, start_response)
 
     return wrapped

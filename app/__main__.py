@@ -1,0 +1,59 @@
+"""``python -m app``: one replica."""
+
+# ruff: noqa: E402 - the standard library is patched before anything else can hold on to the unpatched one
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys
+
+import structlog
+
+from clawbucket import logs
+from clawbucket.listening import listening_socket
+from clawbucket.settings import BadSetting, Settings
+from clawbucket.wsgi import Program, serve
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Serve until told to end. A setting that is no good: one sentence, exit code 2."""
+    try:
+        settings = Settings.from_env()
+        listener = listening_socket(settings.bind)
+    except BadSetting as error:
+        sys.stderr.write(f"app: {error}\n")
+        sys.exit(2)
+    logs.configure("app", settings.log_format, settings.log_level, task=settings.task_name or None)
+    serve(listener, lambda: start(settings), lifeline_fd=settings.lifeline_fd)
+
+
+def start(settings: Settings) -> Program:
+    """The replica, running; called in the worker, so that the master stays small."""
+    from app.factory import create_app  # noqa: PLC0415
+    from app.schemas import LARGEST_BODY  # noqa: PLC0415
+    from app.services import build  # noqa: PLC0415
+    from app.stream import fanout_of  # noqa: PLC0415
+
+    services = build(settings)
+    fanout = fanout_of(services)
+    trooper = services.trooper
+
+    def goodbye() -> None:
+        services.health.drain()
+        if trooper is not None:
+            trooper.runner.stop(timeout=0.3)
+        fanout.close()
+
+    application = create_app(services, fanout)
+    if trooper is not None:
+        trooper.runner.start()
+    log.info("replica serves", service=settings.service_name, slot=settings.task_slot)
+    return Program(application, goodbye, LARGEST_BODY)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""What is answered: one pydantic model an object, with every field and its meaning.
+
+Nothing is built with these (app/wire.py makes plain dicts, since answers are made by the thousand); they
+describe. /openapi.json is made of them, and tests/contract/test_api_contract.py holds every answer
+to them, with no field too many and none too few.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Choice = Literal["rock", "paper", "scissors"]
+At = Field(description="ISO-8601 UTC.", examples=["2026-11-20T09:30:00.123Z"])
+Source = Field(description="Where it comes from.")
+STALE = "Seconds since the bus last answered. There only while it does not: this is what was last known."
+
+
+class Answer(BaseModel):
+    """What all answers have in common: they hold what is said here and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Error(Answer):
+    """Why it was not done."""
+
+    error: str = Field(description="One clear sentence for a person.")
+    code: str = Field(pattern=r"^[a-z0-9_]+$", description="Stable, for programs.")
+
+
+class Whoami(Answer):
+    """Which replica answers."""
+
+    hostname: str = Field(description="Its machine's or container's host name.")
+    started_at_utc: str = At
+    service: str = Field(description="Its service's full name.")
+    swarm_node: str = Field(description="The node that it runs on.")
+    task_name: str = Field(description="Its task: service.slot.id.")
+    task_slot: int = Field(description="Its slot.")
+    task_id: str = Field(description="Its task's id.")
+    color: str = Field(pattern=r"^#[0-9a-f]{6}$", description="Its colour, made of its task's id.")
+    name: str = Field(description="Its callsign, made of its task's id.", examples=["Brave Otter"])
+    label: str = Field(description="Its rack's label.")
+
+
+class Replica(Answer):
+    """One trooper."""
+
+    id: str = Field(description="Its task's id.")
+    slot: int = Field(description="Its slot in the service.")
+    state: str = Field(description="Its task's actual state, as Swarm says it in lower case.")
+    node_id: str = Field(description="The id of the node that it runs on.")
+    name: str = Field(description="Its callsign, made of its task's id.", examples=["Brave Otter"])
+    color: str = Field(pattern=r"^#[0-9a-f]{6}$", description="Its colour, made of its task's id.")
+    is_manager: bool = Field(description="True of exactly one running replica of a service.")
+    score: int = Field(description="Its rock/paper/scissors score.")
+    three_words: str = Field(max_length=50, description="What it says in three words.")
+    words_source: str = Field(description="Where those words come from.")
+    manager_confirmed: bool = Field(
+        description="It also holds the service's lease, and that lease is seen moving."
+    )
+    desired_state: str = Field(description="The state that its task is meant to be in.")
+    node: str = Field(description="The node's host name.")
+    task_name: str = Field(description="service.slot.id.")
+    freshness: Literal["alive", "suspect", "missing"] = Field(description="What its heartbeats tell.")
+    arm: Literal["on", "off"] = Field(description="Armed or not.")
+    round: int = Field(description="The last round that it scored or threw; 0: none.")
+    move: Choice | None = Field(description="What it threw in that round.")
+    outcome: Literal["win", "loss", "draw"] | None = Field(description="How that went.")
+    started_at: str = At
+
+
+class Service(Answer):
+    """One service."""
+
+    service: str = Field(description="Its full name.")
+    desired_replicas: int = Field(description="How many are wanted.")
+    running_count: int = Field(description="How many run.")
+    replicas: list[Replica] = Field(description="Those that hold a slot, by slot.")
+    alias: str = Field(description="Its short name.")
+    manager_task_id: str | None = Field(description="Its manager; null while none runs.")
+    manager_epoch: int = Field(description="The epoch of its lease; it only rises. 0: never led.")
+    manager_confirmed: bool = Field(description="The lease's holder runs, and its lease is seen moving.")
+    override_slot: int | None = Field(description="The slot preferred as manager after an outage.")
+    error: str | None = Field(default=None, description="Why it could not be read. There only then.")
+
+
+class PrimaryService(Service):
+    """The primary service, and how current this is."""
+
+    stale_seconds: float | None = Field(default=None, description=STALE)
+    snapshot_age_seconds: int | None = Field(
+        default=None, description="Seconds since the rack manager spoke. There only when it is silent."
+    )
+    engine_error: str | None = Field(default=None, description="Why the engine could not be asked.")
+
+
+class Services(Answer):
+    """Every service."""
+
+    swarms: list[Service] = Field(description="One a service, the primary first.")
+    rack: str = Field(description="The rack's name.")
+    primary: str = Field(description="The primary service's full name.")
+    stale_seconds: float | None = Field(default=None, description=STALE)
+    snapshot_age_seconds: int | None = Field(
+        default=None, description="Seconds since the rack manager spoke. There only when it is silent."
+    )
+    engine_error: str | None = Field(default=None, description="Why the engine could not be asked.")
+
+
+class Ok(Answer):
+    """It was done."""
+
+    ok: Literal[True]
+
+
+class Scaling(Ok):
+    """The count was given to the rack, which now carries it out."""
+
+    service: str = Field(description="The service's full name.")
+    desired_replicas: int = Field(description="The count wanted from now on.")
+    status: Literal["scaling"]
+
+
+class Outage(Ok):
+    """The manager was killed."""
+
+    service: str = Field(description="The service's full name.")
+    removed_task_id: str = Field(description="The manager that was.")
+    next_manager_slot: int = Field(description="The slot that is preferred as manager now.")
+    override_ttl_seconds: int = Field(description="How long that preference stands.")
+    status: Literal["outage-triggered"]
+
+
+class Destructed(Ok):
+    """The task was killed, or was sent the order to end itself."""
+
+    service: str = Field(description="The service's full name.")
+    removed_task_id: str = Field(description="The task that was.")
+    status: Literal["self-destruct-triggered"]
+
+
+class Message(Answer):
+    """One line of the chat."""
+
+    id: str
+    from_: str = Field(alias="from", description="The callsign of the replica that took it.")
+    host: str = Field(description="That replica's host name.")
+    text: str = Field(max_length=280)
+    at: str = At
+
+
+class Chat(Answer):
+    """The chat."""
+
+    messages: list[Message] = Field(max_length=40, description="Oldest first.")
+    source: Literal["memcached"] = Source
+    stale_seconds: float | None = Field(default=None, description=STALE)
+
+
+class Said(Ok):
+    """The message is in the chat."""
+
+    message: Message
+
+
+class ArmEvent(Answer):
+    """Somebody armed or disarmed a trooper."""
+
+    id: str
+    task_id: str
+    bot: str = Field(description="What the trooper was called.")
+    state: Literal["on", "off"]
+    at: str = At
+    source: str = Field(description="What the event came from.")
+
+
+class ArmEvents(Answer):
+    """The ARM events."""
+
+    events: list[ArmEvent] = Field(max_length=500, description="Oldest first.")
+    source: Literal["memcached"] = Source
+    stale_seconds: float | None = Field(default=None, description=STALE)
+
+
+class Armed(Ok):
+    """The event is in the list."""
+
+    event: ArmEvent
+
+
+class Throw(Answer):
+    """The running round."""
+
+    choice: Choice
+    from_: str = Field(alias="from", description="The callsign of the manager that threw.")
+    at: str = At
+    publisher: Literal["leader-manager"]
+    round: int = Field(description="Rounds count up.")
+    epoch: int = Field(description="The manager's epoch.")
+
+
+class Rps(Answer):
+    """Rock/paper/scissors."""
+
+    state: Throw | None = Field(description="The running round; null while nobody throws.")
+    interval_seconds: int = Field(ge=2, le=120)
+    ttl_seconds: int = Field(description="Seconds for which a throw stands without being repeated.")
+    stale_seconds: float | None = Field(default=None, description=STALE)
+
+
+class Interval(Ok):
+    """The interval from now on."""
+
+    interval_seconds: int = Field(ge=2, le=120)
+
+
+class Poem(Answer):
+    """A haiku."""
+
+    text: str = Field(min_length=1, description="Three lines.")
+    source: str = Field(description="Where it honestly comes from.", examples=["fallback"])
+    at: str = At
+
+
+class Haiku(Answer):
+    """The haiku; there is always one."""
+
+    haiku: Poem
+    interval_seconds: int = Field(description="Seconds between two.")
+    stale_seconds: float | None = Field(default=None, description=STALE)
+
+
+class Verdict(Answer):
+    """How the replica is."""
+
+    ok: bool
+    checks: dict[str, str] = Field(description="``ok``, or what is wrong, by what was asked.")

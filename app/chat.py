@@ -1,0 +1,29 @@
+"""The chat that every replica of the rack shares."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from app import schemas, wire
+from app.intake import asked
+from app.reading import Reading, Ready
+from app.services import Services
+from clawbucket.core.callsign import name_of
+
+
+def blueprint(services: Services, reading: Reading) -> Blueprint:
+    """``/api/chat``. A message is from the replica that took it, under its callsign."""
+    routes = Blueprint("chat", __name__)
+    ready = Ready(wire.chat)
+    me = name_of(services.settings.task_id)
+
+    @routes.get("/api/chat")
+    def messages() -> Response:
+        return ready.answer(reading.board())
+
+    @routes.post("/api/chat")
+    def say() -> tuple[wire.Json, int]:
+        said = services.actions.say(asked(schemas.Say).text, me)
+        return {"ok": True, "message": wire.message(said)}, 201
+
+    return routes

@@ -1,0 +1,53 @@
+"""Puts the replica's HTTP side together: one blueprint per concern, one guard before, one envelope around."""
+
+from __future__ import annotations
+
+from flask import Flask, request
+
+from app import arm, chat, dashboard, errors, haiku, health_routes, orders, rps, session, stream, swarm
+from app.envelope import sealed
+from app.fanout import Fanout
+from app.metrics import Gauge
+from app.reading import Reading
+from app.schemas import LARGEST_BODY
+from app.security import SAFE_METHODS, Guard
+from app.services import Services
+
+WITHOUT_TOKEN = frozenset({"session.login", "session.logout"})
+"""The mutations that nobody need be logged in for."""
+
+
+def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
+    """The WSGI application. ``fanout`` is the process's stream where the caller wants to close it."""
+    app = Flask(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=LARGEST_BODY, MAX_FORM_MEMORY_SIZE=LARGEST_BODY)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    fanout = fanout or stream.fanout_of(services)
+    viewers = fanout
+    services.metrics.show(
+        Gauge("clawbucket_app_stream_viewers", "Viewers of the stream", lambda: viewers.viewers)
+    )
+    guard = Guard(services.settings)
+    reading = Reading(services.board, services.clock)
+
+    @app.before_request
+    def guarded() -> None:
+        if request.method not in SAFE_METHODS and request.routing_exception is None:
+            guard.check(request, token=request.endpoint not in WITHOUT_TOKEN)
+
+    for routes in (
+        dashboard.blueprint(services),
+        stream.blueprint(fanout),
+        swarm.blueprint(services, reading),
+        orders.blueprint(services),
+        chat.blueprint(services, reading),
+        arm.blueprint(services, reading),
+        rps.blueprint(services, reading),
+        haiku.blueprint(reading),
+        health_routes.blueprint(services),
+        session.blueprint(guard),
+    ):
+        app.register_blueprint(routes)
+    errors.install(app)
+    app.wsgi_app = sealed(app, services.metrics, services.clock)  # type: ignore[method-assign, assignment]
+    return app

@@ -1,0 +1,49 @@
+"""Request bodies, JSON or form, become a checked model here or are refused in plain words."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+
+from app.errors import Refusal
+
+M = TypeVar("M", bound=BaseModel)
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+
+def asked(model: type[M]) -> M:
+    """The request's body as ``model``. Refusal 400 says which field, what is wrong with it, what it takes."""
+    try:
+        if request.mimetype == JSON:
+            return model.model_validate_json(request.get_data(cache=False))
+        return model.model_validate(_typed(model, request.form.to_dict()))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise Refusal(400, "bad_payload", _told(model, first["loc"], first["msg"])) from None
+
+
+def _typed(model: type[BaseModel], form: dict[str, str]) -> dict[str, object]:
+    """A form knows only text: whole numbers become numbers, and an optional field left empty is not set."""
+    fields = model.model_fields
+    typed: dict[str, object] = {}
+    for name, text in form.items():
+        if name not in fields or (text == "" and not fields[name].is_required()):
+            continue
+        digits = text.removeprefix("-")
+        number = (
+            fields[name].annotation is int and digits.isascii() and digits.isdigit() and len(digits) <= 18
+        )
+        typed[name] = int(text) if number else text
+    return typed
+
+
+def _told(model: type[BaseModel], where: tuple[int | str, ...], message: str) -> str:
+    field = model.model_fields.get(str(where[0])) if where else None
+    reason = message[:1].lower() + message[1:]
+    if field is None:
+        return f"The body cannot be taken: {reason}."
+    described = f" It is: {field.description}" if field.description else ""
+    return f"{where[0]} cannot be taken: {reason}.{described}"

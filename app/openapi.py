@@ -1,0 +1,199 @@
+"""The OpenAPI document, made of the same pydantic models that check what comes in.
+
+One line of ``OPERATIONS`` is one operation; tests/unit/test_openapi.py holds them to the routes that
+Flask really has. Written by hand rather than with flask-openapi3, which knows one content type a body
+where ours take two, and costs every replica a seventh of a second of start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from app import answers, schemas
+from app.intake import FORM, JSON
+from app.security import SAFE_METHODS
+from clawbucket import __version__
+from clawbucket.settings import Settings
+
+Doc = dict[str, Any]
+Mode = Literal["validation", "serialization"]
+_REF = "#/components/schemas/{model}"
+
+CHANGE = (400, 403, 408, 413, 415)
+"""What any mutation may be refused with, besides 401 where a token is set."""
+READ = (304, 503)
+RACK = (503, 504)
+
+MEANINGS = {
+    304: "The ETag that was sent is still right.",
+    400: "The body is not what is described here.",
+    401: "The token is needed and was not sent, or is wrong.",
+    403: "It came from another site's page, or under a Host that is not allowed.",
+    404: "There is no such service or task.",
+    408: "The body did not come in time.",
+    409: "It cannot be done as things stand.",
+    413: "The body is larger than 64 KiB.",
+    415: "The body is neither JSON nor a form.",
+    503: "The bus or the engine does not answer; Retry-After says when to try again.",
+    504: "Nobody can tell whether it was done: the engine stopped answering. Look, then ask again.",
+}
+
+
+_ABOUT = (
+    "One replica of a swarm. Reading is open. A change must come from the dashboard's own pages or from no "
+    "page (Origin, Sec-Fetch-Site), under an allowed Host, as JSON or a form under 64 KiB. Every error is "
+    "JSON with `error`, one sentence, and `code`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path. ``says`` is a model, or a content type of what is no JSON object."""
+
+    method: Literal["get", "post"]
+    path: str
+    tag: str
+    summary: str
+    says: type[BaseModel] | str
+    status: int = 200
+    asks: type[BaseModel] | None = None
+    errors: tuple[int, ...] = ()
+    open: bool = False
+
+    @property
+    def mutates(self) -> bool:
+        """Whether the guard stands before it."""
+        return self.method.upper() not in SAFE_METHODS
+
+
+_S, _A = schemas, answers
+OPERATIONS = (
+    Operation("get", "/", "pages", "The dashboard, Bob's World.", "text/html", errors=(503,)),
+    Operation("get", "/ui/squads", "pages", "The dashboard's tiles, as a fragment.", "text/html"),
+    Operation("get", "/ui/chat", "pages", "The dashboard's chat, as a fragment.", "text/html"),
+    Operation("get", "/api/stream", "pages", "What changes, as it does.", "text/event-stream", errors=(503,)),
+    Operation("get", "/api/whoami", "swarm", "Which replica answers.", _A.Whoami, errors=(304,)),
+    Operation("get", "/api/swarm", "swarm", "The primary service.", _A.PrimaryService, errors=(404, *READ)),
+    Operation("get", "/api/swarms", "swarm", "Every service; never an error.", _A.Services, errors=(304,)),
+    Operation("post", "/api/scale", "swarm", "Set a service's replicas.", _A.Scaling, 202, _S.Scale, RACK),
+    Operation(
+        "post", "/api/outage", "swarm", "Kill a service's manager and prefer another slot for 300 s.",
+        _A.Outage, 202, _S.OneTask, (404, 409, *RACK),
+    ),
+    Operation(
+        "post", "/api/self_destruct", "swarm", "Kill one replica.",
+        _A.Destructed, 202, _S.OneTask, (404, 409, *RACK),
+    ),
+    Operation("get", "/api/chat", "chat", "The last 40 messages.", _A.Chat, errors=READ),
+    Operation("post", "/api/chat", "chat", "Say something.", _A.Said, 201, _S.Say, (503,)),
+    Operation("get", "/api/arm/events", "arm", "The last 500 ARM events.", _A.ArmEvents, errors=READ),
+    Operation("post", "/api/arm", "arm", "Arm or disarm a trooper.", _A.Armed, 201, _S.SetArm, (503,)),
+    Operation("get", "/api/rps", "rps", "The running round.", _A.Rps, errors=READ),
+    Operation(
+        "post", "/api/rps/config", "rps", "Set how often a round is thrown.",
+        _A.Interval, 200, _S.SetInterval, (503,),
+    ),
+    Operation("get", "/api/haiku", "haiku", "The haiku.", _A.Haiku, errors=READ),
+    Operation(
+        "post", "/api/session", "session", "Log a browser in: sets a cookie that stands for the token.",
+        _A.Ok, 200, _S.Login, (401, 409), open=True,
+    ),
+    Operation(
+        "post", "/api/session/end", "session", "Log a browser out.",
+        _A.Ok, 200, None, (409,), open=True,
+    ),
+    Operation("get", "/livez", "health", "Whether the program's loop turns.", _A.Verdict),
+    Operation("get", "/readyz", "health", "Whether what it needs answers.", _A.Verdict, errors=(503,)),
+    Operation("get", "/metrics", "health", "Its counts, for Prometheus.", "text/plain"),
+    Operation("get", "/openapi.json", "health", "This document.", JSON, errors=(304,)),
+)  # fmt: skip
+
+
+def describe(settings: Settings) -> Doc:
+    """The document of a replica with these settings."""
+    models: list[tuple[type[BaseModel], Mode]] = [(_A.Error, "serialization")]
+    for operation in OPERATIONS:
+        if operation.asks is not None:
+            models.append((operation.asks, "validation"))
+        if not isinstance(operation.says, str):
+            models.append((operation.says, "serialization"))
+    _, components = models_json_schema(list(dict.fromkeys(models)), ref_template=_REF)
+    paths: Doc = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation, settings)
+    document: Doc = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "clawbucket replica",
+            "version": __version__,
+            "description": _ABOUT,
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": components["$defs"]},
+    }
+    if settings.token is not None:
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return document
+
+
+def _described(operation: Operation, settings: Settings) -> Doc:
+    needs_token = operation.mutates and not operation.open and settings.token is not None
+    errors = {*operation.errors, *((401,) if needs_token else ()), *(CHANGE if operation.mutates else ())}
+    described: Doc = {
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "operationId": f"{operation.method}{operation.path.replace('/', '_').replace('.', '_')}",
+        "responses": {
+            str(operation.status): _said(operation),
+            **{str(status): _refused(operation, status) for status in sorted(errors)},
+        },
+    }
+    if operation.mutates:
+        described["requestBody"] = _body(operation)
+        if operation.tag == "session":
+            described["responses"]["303"] = {"description": "Back to the dashboard, for a plain form."}
+    if needs_token:
+        described["security"] = [{"token": []}]
+    return described
+
+
+def _body(operation: Operation) -> Doc:
+    schema = {"type": "object"} if operation.asks is None else _ref(operation.asks)
+    return {"required": True, "content": {JSON: {"schema": schema}, FORM: {"schema": schema}}}
+
+
+def _said(operation: Operation) -> Doc:
+    if operation.says == JSON:
+        content: Doc = {JSON: {"schema": {"type": "object"}}}
+    elif isinstance(operation.says, str):
+        content = {operation.says: {"schema": {"type": "string"}}}
+    else:
+        content = {JSON: {"schema": _ref(operation.says)}}
+    described: Doc = {"description": operation.summary, "content": content}
+    if 304 in operation.errors:
+        described["headers"] = {"ETag": {"description": "Of these bytes.", "schema": {"type": "string"}}}
+    return described
+
+
+def _refused(operation: Operation, status: int) -> Doc:
+    described: Doc = {"description": MEANINGS[status]}
+    if status == 304:
+        return described
+    model = operation.says if operation.path == "/readyz" else _A.Error
+    described["content"] = {JSON: {"schema": _ref(model)}} if not isinstance(model, str) else {}
+    if operation.path == "/":
+        described["content"] = {"text/html": {"schema": {"type": "string"}}}
+    if status in {503, 504}:
+        described["headers"] = {
+            "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
+        }
+    return described
+
+
+def _ref(model: type[BaseModel]) -> Doc:
+    return {"$ref": _REF.format(model=model.__name__)}

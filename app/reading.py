@@ -1,0 +1,94 @@
+"""How a request sees the board: as fresh as it must be, and as bytes that were made once.
+
+However many ask, one board is turned into JSON once an endpoint; everybody gets those bytes. The ETag is
+made of the bytes alone, so replicas that know the same give the same, and a client may ask now one and
+now the other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+from clawbucket.board import MAX_AGE, BoardReader
+from clawbucket.core.board import Board
+from clawbucket.ports import Clock
+
+READ_AFTER = "HTTP_X_CLAWBUCKET_READ_AFTER"
+"""The gateway's request header: milliseconds since the last mutation that it saw succeed (the WSGI name)."""
+SPACING = 0.05
+"""Seconds between two refreshes for that header's sake: a burst of writes is no burst of reads."""
+
+JSON_HEADERS = ("Content-Type", "application/json")
+REVALIDATE = ("Cache-Control", "no-cache")
+"""A copy may be kept, and must be asked about (ETag) before each use."""
+
+
+class Reading:
+    """One replica's way to its board."""
+
+    def __init__(self, board: BoardReader, clock: Clock) -> None:
+        self._board, self._clock = board, clock
+        self._forced_at = float("-inf")
+        self._pause = threading.Event()
+
+    def board(self) -> Board:
+        """The board for this request. BusDown while there never was one."""
+        asked = request.environ.get(READ_AFTER)
+        return self._board.board() if asked is None else self._board.board(self._max_age(asked))
+
+    def _max_age(self, asked: str) -> float:
+        """How old the board may be, for one who wrote ``asked`` milliseconds ago; may wait up to SPACING."""
+        if not (asked.isascii() and asked.isdigit() and len(asked) < 10):
+            return MAX_AGE
+        age = int(asked) / 1000
+        if age >= SPACING:
+            return min(age, MAX_AGE)
+        wait = self._forced_at + SPACING - self._clock.monotonic()
+        if wait > 0:
+            self._pause.wait(wait)
+            age += wait
+        self._forced_at = self._clock.monotonic()
+        return age
+
+
+class Ready:
+    """One endpoint's answer, ready as bytes. Greenlet-safe: what is kept is replaced as a whole."""
+
+    def __init__(self, make: Callable[[Board], dict[str, Any]]) -> None:
+        self._make = make
+        self._kept: tuple[Board | None, bytes, str] = (None, b"", "")
+
+    def answer(self, board: Board) -> Response:
+        """What ``make`` says of the board: 200, or 304 where the client has it."""
+        known, body, etag = self._kept
+        if known is not board:
+            body = orjson.dumps(self._make(board))
+            etag = etag_of(body)
+            self._kept = (board, body, etag)
+        return told(body, etag)
+
+
+def told(body: bytes, etag: str) -> Response:
+    """JSON bytes as an answer: 200, or 304 where the client has them."""
+    match = request.environ.get("HTTP_IF_NONE_MATCH")
+    if match is not None and has(match, etag):
+        return Response(status=304, headers=[("ETag", etag), REVALIDATE])
+    return Response(body, headers=[JSON_HEADERS, ("ETag", etag), REVALIDATE])
+
+
+def etag_of(body: bytes) -> str:
+    """A strong validator of exactly these bytes."""
+    return f'"{blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def has(if_none_match: str, etag: str) -> bool:
+    """Whether an If-None-Match header names the ETag (RFC 9110 section 13.1.2: weak comparison)."""
+    if if_none_match == etag or if_none_match.strip() == "*":
+        return True
+    return etag in {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
