@@ -340,6 +340,13 @@ class Stage:
             wire.send(raw)
             return wire.message()
 
+    def listens(self) -> bool:
+        """True once the gateway accepts connections."""
+        try:
+            return self.get("/livez").status == 200
+        except ConnectionError:
+            return False
+
     def get(self, target: str = "/", *more: str) -> Message:
         """GET."""
         return self.ask(request_bytes("GET", target, *more))
@@ -388,8 +395,9 @@ def running_gateway() -> Iterator[Stage]:
     thread = threading.Thread(target=lambda: uvloop.run(run()), name="gateway")
     thread.start()
     try:
-        eventually(lambda: ready, "the gateway runs")
-        yield Stage(port, rack)
+        stage = Stage(port, rack)
+        eventually(lambda: ready and stage.listens(), "the gateway listens")
+        yield stage
     finally:
         loop, stop = ready[0]
         loop.call_soon_threadsafe(stop.set)
