@@ -1,0 +1,30 @@
+"""``claw bench``: the figures."""
+
+from __future__ import annotations
+
+import click
+
+from clawbucket.cli import provision
+from clawbucket.cli.steps import Step, module, run
+
+
+@click.command(
+    short_help="Measure this machine's figures.",
+    context_settings={"ignore_unknown_options": True},
+    epilog="""
+\b
+Examples:
+  ./claw bench
+  ./claw bench --json > figures.json
+""",
+)
+@click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
+def bench(names: tuple[str, ...], as_json: bool) -> None:
+    """Measure this machine's figures: throughput as ratios, takeover times, start and memory.
+
+    NAMEs choose single figures; without one all are taken, which needs some minutes and a quiet machine.
+    """
+    provision.memcached(lambda sentence: click.echo(f"claw: {sentence}", err=True))
+    arguments = (*(("--json",) if as_json else ()), *names)
+    raise SystemExit(run(Step("bench", module("bench", *arguments))))
