@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
 
 import structlog
@@ -28,6 +29,8 @@ from gateway.upstreams import Upstreams
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 1024
+_LAST_MOMENT = 0.8
+"""Seconds from a signal until the program ends, whatever is still to be closed; the kernel closes it."""
 _FILES = 32_768
 """Open files to ask for: each request under way needs two, and the usual limit is 1024."""
 
@@ -55,7 +58,13 @@ async def _until_signal(settings: Settings, listener: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, listener, stop)
+    serving = asyncio.create_task(serve(settings, listener, stop))
+    serving.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+    last = threading.Timer(_LAST_MOMENT, lifeline.exit_now)  # thousands of streams on a busy machine
+    last.daemon = True
+    last.start()
+    await serving
 
 
 async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event) -> None:

@@ -30,7 +30,7 @@ LINGER = 2.0
 """Seconds for which the rest of a body that nobody wants is read, so that its sender sees the answer."""
 MOST_AT_ONCE = 10_000
 """Requests and streams under way; the next is told 503."""
-STOP = 0.2
+STOP = 0.1
 """Seconds that requests under way are given to end once the gateway stops; streams are cut then."""
 
 _READS = frozenset({"GET", "HEAD"})
