@@ -203,6 +203,10 @@ class Settings:
         "CLAWBUCKET_LIFELINE_FD", None, "a file descriptor's number", _integer(0, 65535),
         "end when this pipe's other end closes; set by the launcher",
     )  # fmt: skip
+    home: Path | None = _set(
+        "CLAWBUCKET_HOME", None, "a directory", _path,
+        "where ./claw keeps its run directories, one a port; unset: .claw beside it",
+    )  # fmt: skip
     log_format: str = _set(
         "CLAWBUCKET_LOG_FORMAT",
         "console",
@@ -259,6 +263,11 @@ class Settings:
     def service_named(self, name: str | None) -> str | None:
         """The full name a caller means by a full name, a short alias or nothing; None if there is none."""
         return resolve_service(name, self.swarm_services)
+
+
+def is_set(setting: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the environment gives this setting, rather than its default holding."""
+    return bool((os.environ if environ is None else environ).get(variable_of(setting).name))
 
 
 def environment(changes: Mapping[str, str]) -> dict[str, str]:

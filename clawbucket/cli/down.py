@@ -19,7 +19,7 @@ PATIENCE = 5.0
 _LOOK = 0.05
 
 
-@click.command(epilog="""
+@click.command(short_help="End the running rack.", epilog="""
 \b
 Examples:
   ./claw down

@@ -7,7 +7,7 @@ import click
 from clawbucket.cli.steps import lint_steps, run_all
 
 
-@click.command(epilog="""
+@click.command(short_help="Run ruff, mypy and shellcheck.", epilog="""
 \b
 Examples:
   ./claw lint

@@ -11,18 +11,17 @@ import click
 
 from clawbucket.cli import rundir
 from clawbucket.cli.logtail import Line, Tail, interleaved, last_lines
+from clawbucket.cli.names import label, means
 from clawbucket.cli.options import PORT
 from clawbucket.cli.refusal import Refusal
 from clawbucket.cli.rundir import Run, RunDir
-from clawbucket.core.model import short_alias
 from clawbucket.settings import Settings
 
 _LOOK = 0.2
-_SHORTEST_ID = 3
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 
 
-@click.command(epilog="""
+@click.command(short_help="Show what programs and troopers wrote.", epilog="""
 \b
 Examples:
   ./claw logs                     the last 50 lines of everything
@@ -58,7 +57,7 @@ def logs(which: str | None, follow: bool, lines: int, port: int | None) -> None:
     sources = Sources(directory, which)
     found = sources.fresh()
     if not found:
-        known = ", ".join(sorted({name for name, _ in files_of(directory)})) or "none"
+        known = ", ".join(sorted(label(name) for name, _ in files_of(directory))) or "none"
         raise Refusal(f"no log of {which!r}; there are: {known}" if which else "nothing has been written yet")
     begin, tails = last_lines(found, lines)
     _print(begin)
@@ -97,31 +96,6 @@ def files_of(directory: RunDir) -> list[tuple[str, Path]]:
     """Every log with its program's or task's full name."""
     paths = itertools.chain(directory.logs.glob("*.log"), directory.task_logs.glob("*.log"))
     return sorted((path.name.removesuffix(".log"), path) for path in paths)
-
-
-def means(which: str, name: str) -> bool:
-    """Whether ``which`` names this program or task (``service.slot.id``, by any part that is clear)."""
-    service, slot, task_id = split(name)
-    if not task_id:
-        return which == name
-    return (
-        which in {name, service, short_alias(service), f"{service}.{slot}", f"{short_alias(service)}.{slot}"}
-        or (len(which) >= _SHORTEST_ID and task_id.startswith(which))
-        or (which.count(".") == 2 and (name.startswith(which) or label(name, 25).startswith(which)))
-    )
-
-
-def split(name: str) -> tuple[str, str, str]:
-    """``service.slot.id`` in its parts; a program's name has no slot and no id."""
-    service, _, rest = name.rpartition(".") if "." in name else (name, "", "")
-    service, _, slot = service.rpartition(".") if rest else (service, "", "")
-    return service, slot, rest
-
-
-def label(name: str, id_length: int = 6) -> str:
-    """A task's name as it is shown: short alias, slot and the beginning of its id."""
-    service, slot, task_id = split(name)
-    return f"{short_alias(service)}.{slot}.{task_id[:id_length]}" if task_id else name
 
 
 def _rack(port: int | None) -> tuple[RunDir, Run | None]:

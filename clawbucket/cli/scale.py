@@ -20,7 +20,7 @@ _LONG_POLL = 5.0
 """Seconds of one wait for the next snapshot."""
 
 
-@click.command(epilog="""
+@click.command(short_help="Change how many replicas a service has.", epilog="""
 \b
 Examples:
   ./claw scale clawbucket-b=5

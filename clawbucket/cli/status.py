@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clawbucket.cli import http_get, rundir
+from clawbucket.cli.names import label
 from clawbucket.cli.options import port_option
 from clawbucket.cli.reach import rack_client
 from clawbucket.cli.readiness import is_ready
@@ -24,7 +25,7 @@ _ANSWER = 2.0
 """Seconds that the dashboard's API may take; the rack's own facts are shown without it."""
 
 
-@click.command(epilog="""
+@click.command(short_help="Show what runs.", epilog="""
 \b
 Examples:
   ./claw status
@@ -157,7 +158,7 @@ def _show(told: dict[str, Any]) -> None:
     for t in told["tasks"]:
         leaving = "" if t["desired_state"] == "running" else f" → {t['desired_state']}"
         tasks.add_row(
-            f"{t['service']}.{t['slot']}.{t['id'][:8]}", t["callsign"] or "", _state(t["state"] + leaving),
+            label(t["name"]), t["callsign"] or "", _state(t["state"] + leaving),
             t["node"], str(t["pid"] or ""), "" if t["score"] is None else str(t["score"]),
             "MANAGER" if t["manager"] else "",
         )  # fmt: skip

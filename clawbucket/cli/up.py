@@ -29,7 +29,7 @@ SERVICES = ("clawbucket_clawbucket", "clawbucket_clawbucket-b")
 """As docker-stack.yml has them (CONTRACT, section 5)."""
 
 
-@click.command(epilog="""
+@click.command(short_help="Run a whole rack here until Ctrl-C.", epilog="""
 \b
 Examples:
   ./claw up
