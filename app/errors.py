@@ -52,6 +52,11 @@ class Refusal(Exception):  # noqa: N818 - it is our answer, not an error of ours
     headers: dict[str, str] = field(default_factory=dict)
 
 
+def too_large() -> Refusal:
+    """The refusal of a large body."""
+    return Refusal(413, *_FLASK[413])
+
+
 def answer(status: int, code: str, sentence: str, headers: dict[str, str] | None = None) -> Response:
     """An error as an HTTP answer. A 503 or 504 says when to come back."""
     body = orjson.dumps({"error": sentence, "code": code})

@@ -18,7 +18,7 @@ from flask import Request
 from itsdangerous import BadSignature, Signer
 from werkzeug.wrappers import Response
 
-from app.errors import Refusal
+from app.errors import Refusal, too_large
 from app.intake import FORM, JSON
 from app.schemas import LARGEST_BODY
 from clawbucket.settings import Settings
@@ -106,11 +106,7 @@ class Guard:
             given = request.mimetype[:80] or "no type"
             raise Refusal(415, "media_type", f"The body must be {JSON} or {FORM}; {given} was sent.")
         if request.content_length is not None and request.content_length > LARGEST_BODY:
-            raise Refusal(
-                413,
-                "body_too_large",
-                f"The body has {request.content_length} bytes; at most {LARGEST_BODY} are taken.",
-            )
+            raise too_large()
 
 
 class LoginCookie:
