@@ -187,7 +187,7 @@ class RunningRack:
 
     def logs(self) -> list[Path]:
         """The logs of every task so far."""
-        return sorted((self.run_dir / "logs").glob("*.log"))
+        return sorted(self.run_dir.rglob("*_*.log"))
 
     def stop(self) -> float:
         """SIGTERM, as Ctrl-C would; seconds until the launcher was gone."""
