@@ -1,6 +1,7 @@
 """What the launcher says in its terminal: for a person, or one JSON object a line.
 
-A terminal that went away must not take the rack with it: once nothing can be written, nothing more is.
+A terminal that went away must not take the rack with it: what cannot be written is not. click alone,
+without rich: every import here is time in which no program is being started.
 """
 
 from __future__ import annotations
@@ -8,12 +9,9 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from rich.console import Console
-from rich.markup import escape
-from rich.text import Text
+import click
 
 from clawbucket.cli.logtail import LEVELS, Line
 from clawbucket.clock import SystemClock
@@ -38,36 +36,34 @@ class Voice(Protocol):
         ...
 
 
-@dataclass
 class Terminal:
-    """For a person: short coloured lines."""
-
-    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    """For a person: short coloured lines. click takes the colours out where it is no terminal."""
 
     def say(self, event: str, level: str = "info", **_facts: object) -> None:
-        """One line with the time of day, so that what follows can be put in order."""
-        style = {"warning": "yellow", "error": "bold red"}.get(level, "")
-        moment = SystemClock().iso()[11:19]
-        self._print(Text.assemble((f"{moment} ", "dim"), (event, style)))
+        """One line with the time of day (UTC, as the logs have it)."""
+        colour = {"warning": "yellow", "error": "red"}.get(level)
+        moment = click.style(SystemClock().iso()[11:19], dim=True)
+        self._print(f"{moment} {click.style(event, fg=colour)}")
 
     def relay(self, lines: list[Line]) -> None:
         """Each line behind its program's name."""
         for line in lines[:MOST_RELAYED]:
-            self._print(Text.assemble((f"{line.source:>10} ", "dim"), line.text))
+            self._print(f"{click.style(f'{line.source:>10}', dim=True)} {line.text}")
         if len(lines) > MOST_RELAYED:
-            more = len(lines) - MOST_RELAYED
-            self._print(Text(f"{'':>10} … and {more} lines more (./claw logs)", style="dim"))
+            self._print(
+                click.style(f"{'':>10} … and {len(lines) - MOST_RELAYED} more (./claw logs)", dim=True)
+            )
 
     def addresses(self, title: str, rows: list[tuple[str, str]], hint: str) -> None:
         """A small table."""
-        self._print(Text(f"\n  {title}\n", style="bold green"))
-        for name, value in rows:
-            self._print(f"  {escape(name):<12} [cyan]{escape(value)}[/cyan]")
-        self._print(Text(f"\n  {hint}\n", style="dim"))
+        table = "\n".join(f"  {name:<12} {click.style(value, fg='cyan')}" for name, value in rows)
+        self._print(
+            f"\n  {click.style(title, fg='green', bold=True)}\n\n{table}\n\n  {click.style(hint, dim=True)}\n"
+        )
 
-    def _print(self, what: Text | str) -> None:
+    def _print(self, text: str) -> None:
         with suppress(OSError, ValueError):
-            self.console.print(what)
+            click.echo(text)
 
 
 class Json:

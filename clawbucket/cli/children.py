@@ -115,8 +115,8 @@ def guarded(command: tuple[str, ...], lifeline: int) -> tuple[str, ...]:
 
 
 def ours(module: str) -> tuple[str, ...]:
-    """The command line of a program of ours. ``-P``: never a module from the directory it runs in."""
-    return (sys.executable, "-P", "-m", module)
+    """The command line of a program of ours."""
+    return (sys.executable, "-m", module)
 
 
 def how(status: int) -> str:

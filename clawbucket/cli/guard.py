@@ -6,7 +6,8 @@ may have died before the wish was made, so its pid is compared after. The kernel
 forked: the launcher starts its programs from its main thread. Elsewhere this process stays, waits for
 the lifeline's end and kills the program then.
 
-Run as a file with ``-I -S`` and the standard library alone: it costs some 15 ms.
+Run as a file with ``-I -S`` and the standard library alone: it costs some 15 ms. Everything is imported
+at the top: once privileges are gone, the directory of this Python may not be readable any more.
 """
 
 import ctypes
@@ -23,7 +24,7 @@ _NOBODY = 65534
 
 
 def main(arguments: list[str]) -> int:
-    """``guard.py LAUNCHER_PID LIFELINE_FD PROGRAM [ARGUMENT ...]``; 127 when there is no such program."""
+    """``guard.py LAUNCHER_PID LIFELINE_FD PATH [ARGUMENT ...]``; 127 when no program is at that path."""
     launcher, lifeline, command = int(arguments[0]), int(arguments[1]), arguments[2:]
     if os.geteuid() == 0:
         become_nobody()
@@ -56,7 +57,7 @@ def become(command: list[str], launcher: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl: " + os.strerror(ctypes.get_errno()))
     if os.getppid() != launcher:
         os.kill(os.getpid(), signal.SIGKILL)
-    os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
 def watch(command: list[str], lifeline: int) -> int:
@@ -65,7 +66,7 @@ def watch(command: list[str], lifeline: int) -> int:
     if program == 0:
         try:
             os.close(lifeline)
-            os.execvp(command[0], command)  # noqa: S606
+            os.execv(command[0], command)  # noqa: S606
         except OSError as error:
             os.write(2, f"{command[0]} cannot be started: {error.strerror}\n".encode())
             os._exit(127)

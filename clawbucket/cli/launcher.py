@@ -120,7 +120,7 @@ class Launcher:
                     for number in signals.wait(wait):
                         self._heard(number)
             finally:
-                self._end()
+                self._end(signals)
         return self._code
 
     # What the supervisor tells -------------------------------------------------------------------------
@@ -213,11 +213,13 @@ class Launcher:
         lines = Tail(name, path).look()
         return f" and said last: {lines[-1].text}" if lines else ""
 
-    def _end(self) -> None:
+    def _end(self, signals: Signals) -> None:
         """However it came to this: nothing of this run stays."""
         self._before_stop()
         self._supervisor.kill()
-        self._supervisor.tick()
+        while not self._supervisor.over:
+            self._supervisor.tick()
+            signals.wait(_LOOK_FOR_READY)
         left = end_all(self._run.run_id)
         self._directory.clear()
         seconds = time.monotonic() - self._begun

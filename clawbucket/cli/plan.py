@@ -115,7 +115,8 @@ def programs(rack: Rack, options: Mapping[str, object]) -> tuple[Program, ...]:
 
 def _environment(values: Mapping[str, object]) -> dict[str, str]:
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
-    return environment({**chosen(values), "PYTHONPATH": path})
+    # PYTHONSAFEPATH: no module is taken from whatever directory a program runs in.
+    return environment({**chosen(values), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"})
 
 
 def absolute(path: Path | None) -> Path | None:

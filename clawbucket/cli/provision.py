@@ -6,7 +6,6 @@ import resource
 import shutil
 from collections.abc import Callable
 
-from clawbucket.bus.memcached import MemcachedBus
 from clawbucket.cli.packages import Package, install
 from clawbucket.cli.refusal import Refusal
 from clawbucket.ports import ClawError
@@ -50,6 +49,8 @@ def memcached_command(binary: str, port: int) -> tuple[str, ...]:
 
 def ask_memcached(host: str, port: int) -> None:
     """Return when the memcached that the person chose answers. Refusal when it does not."""
+    from clawbucket.bus.memcached import MemcachedBus  # noqa: PLC0415 - others need not wait for it
+
     bus = MemcachedBus(host, port, timeout=2.0, pool=1)
     try:
         bus.ping()

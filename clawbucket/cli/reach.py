@@ -15,4 +15,4 @@ def rack_client(directory: RunDir, run: Run) -> RackClient:
         raise Refusal(
             f"{directory.token_file} cannot be read ({error.strerror}); be the user who typed ./claw up"
         ) from None
-    return RackClient(run.urls["rack"], token, timeout=3.0)
+    return RackClient(run.rack_url, token, timeout=3.0)

@@ -69,6 +69,7 @@ class Run:
     started_at: str
     port: int
     urls: dict[str, str]
+    rack_url: str
     memcached: str
     services: tuple[str, ...]
     ready: bool = False

@@ -74,6 +74,7 @@ def gather(directory: RunDir, run: Run) -> dict[str, Any]:
         "launcher_pid": run.launcher.pid,
         "started_at": run.started_at,
         "urls": run.urls,
+        "rack_url": run.rack_url,
         "memcached": run.memcached,
         "logs": str(directory.logs),
         "error": error or (snapshot.error if snapshot else None),
@@ -99,7 +100,7 @@ def _services(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 def _ready(name: str, run: Run) -> bool | None:
     """What the program itself says; None of one that has no HTTP (memcached)."""
-    url = {"gateway": run.urls["dashboard"]}.get(name, run.urls.get(name))
+    url = {**run.urls, "gateway": run.urls["dashboard"], "rack": run.rack_url}.get(name)
     return is_ready(url) if url else None
 
 
@@ -147,7 +148,12 @@ def _show(told: dict[str, Any]) -> None:
     if told["error"]:
         console.print(Text(told["error"], style="bold red"))
     programs = _table("PROGRAM", "PID", "STATE", "STARTS", "WHERE")
-    where = {**told["urls"], "gateway": told["urls"]["dashboard"], "memcached": told["memcached"]}
+    where = {
+        **told["urls"],
+        "gateway": told["urls"]["dashboard"],
+        "rack": told["rack_url"],
+        "memcached": told["memcached"],
+    }
     for p in told["programs"]:
         state = "down" if not p["running"] else "not ready" if p["ready"] is False else "runs"
         programs.add_row(p["name"], str(p["pid"]), _state(state), str(p["starts"]), where[p["name"]])

@@ -167,7 +167,7 @@ def _run(
     settings = rack.settings
     token = secrets.token_hex(32)
     rack.directory.prepare(token)
-    urls = {"dashboard": rack.gateway.url, "aggregator": rack.aggregator.url, "rack": rack.rack_url}
+    urls = {"dashboard": rack.gateway.url, "aggregator": rack.aggregator.url}
     private = "private" if rack.memcached else "yours"
     run = Run(
         launcher=Mark.of(os.getpid()),
@@ -176,6 +176,7 @@ def _run(
         started_at=SystemClock().iso(),
         port=rack.gateway.port,
         urls=urls,
+        rack_url=rack.rack_url,
         memcached=f"{rack.memcached_host}:{rack.memcached_port} ({private})",
         services=settings.swarm_services,
     )
@@ -189,7 +190,12 @@ def _run(
 
     def tell_addresses(progress: Progress) -> None:
         title = f"{progress.running} troopers running after {time.monotonic() - begun:.1f} s"
-        rows = [*urls.items(), ("memcached", run.memcached), ("logs", str(rack.directory.logs))]
+        rows = [
+            *urls.items(),
+            ("rack", rack.rack_url),
+            ("memcached", run.memcached),
+            ("logs", str(rack.directory.logs)),
+        ]
         hint = "Ctrl-C ends everything. In another terminal: ./claw status, scale, logs, down"
         voice.addresses(title, rows, hint)
         if not ports_check.is_loopback(host) and settings.token is None:
