@@ -14,6 +14,8 @@ from app.schemas import LARGEST_BODY
 M = TypeVar("M", bound=BaseModel)
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+_MOST_DIGITS = 4_000
+"""Python refuses to convert more than 4300 (sys.get_int_max_str_digits)."""
 
 
 def asked(model: type[M]) -> M:
@@ -46,7 +48,10 @@ def _typed(model: type[BaseModel], form: dict[str, str]) -> dict[str, object]:
             continue
         digits = text.removeprefix("-")
         number = (
-            fields[name].annotation is int and digits.isascii() and digits.isdigit() and len(digits) <= 18
+            fields[name].annotation is int
+            and digits.isascii()
+            and digits.isdigit()
+            and len(digits) <= _MOST_DIGITS
         )
         typed[name] = int(text) if number else text
     return typed

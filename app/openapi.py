@@ -17,6 +17,7 @@ from app import answers, schemas
 from app.intake import FORM, JSON
 from app.security import SAFE_METHODS
 from clawbucket import __version__
+from clawbucket.core.model import short_alias
 from clawbucket.settings import Settings
 
 Doc = dict[str, Any]
@@ -114,7 +115,7 @@ OPERATIONS = (
 
 
 def describe(settings: Settings) -> Doc:
-    """The document of a replica with these settings."""
+    """The document of a replica with these settings: it names the services that can be scaled."""
     models: list[tuple[type[BaseModel], Mode]] = [(_A.Error, "serialization")]
     for operation in OPERATIONS:
         if operation.asks is not None:
@@ -122,9 +123,13 @@ def describe(settings: Settings) -> Doc:
         if not isinstance(operation.says, str):
             models.append((operation.says, "serialization"))
     _, components = models_json_schema(list(dict.fromkeys(models)), ref_template=_REF)
+    names = [name for service in settings.swarm_services for name in (service, short_alias(service))]
+    components["$defs"]["Scale"]["properties"]["service"]["anyOf"][0] = {"enum": [*names, ""]}
     paths: Doc = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _described(operation, settings)
+        paths.setdefault(operation.path, {})[operation.method] = _described(
+            operation, settings, components["$defs"]
+        )
     document: Doc = {
         "openapi": "3.1.0",
         "info": {
@@ -141,7 +146,7 @@ def describe(settings: Settings) -> Doc:
     return document
 
 
-def _described(operation: Operation, settings: Settings) -> Doc:
+def _described(operation: Operation, settings: Settings, components: Doc) -> Doc:
     needs_token = operation.mutates and not operation.open and settings.token is not None
     errors = {*operation.errors, *((401,) if needs_token else ()), *(CHANGE if operation.mutates else ())}
     described: Doc = {
@@ -154,7 +159,7 @@ def _described(operation: Operation, settings: Settings) -> Doc:
         },
     }
     if operation.mutates:
-        described["requestBody"] = _body(operation)
+        described["requestBody"] = _body(operation, components)
         if operation.tag == "session":
             described["responses"]["303"] = {"description": "Back to the dashboard, for a plain form."}
     if needs_token:
@@ -162,9 +167,23 @@ def _described(operation: Operation, settings: Settings) -> Doc:
     return described
 
 
-def _body(operation: Operation) -> Doc:
-    schema = {"type": "object"} if operation.asks is None else _ref(operation.asks)
-    return {"required": True, "content": {JSON: {"schema": schema}, FORM: {"schema": schema}}}
+def _body(operation: Operation, components: Doc) -> Doc:
+    if operation.asks is None:
+        anything: Doc = {"schema": {"description": "It is not looked at."}}
+        return {"required": True, "content": {JSON: anything, FORM: anything}}
+    form = _without_null(components[operation.asks.__name__])
+    return {"required": True, "content": {JSON: {"schema": _ref(operation.asks)}, FORM: {"schema": form}}}
+
+
+def _without_null(schema: Doc) -> Doc:
+    """The same for a form, which has no null: there, a field that is not set is left out, or empty."""
+    fields = {
+        name: {**field, "anyOf": [kind for kind in field["anyOf"] if kind != {"type": "null"}]}
+        if "anyOf" in field
+        else field
+        for name, field in schema["properties"].items()
+    }
+    return {**schema, "properties": fields}
 
 
 def _said(operation: Operation) -> Doc:

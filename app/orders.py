@@ -20,7 +20,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/api/scale")
     def scale() -> tuple[wire.Json, int]:
         wanted = asked(schemas.Scale)
-        service = settings.service_named(wanted.service)
+        service = settings.service_named(wanted.service or None)
         if service is None:
             raise _unknown(400, wanted.service, settings.swarm_services)
         try:

@@ -21,7 +21,7 @@ LONGEST_BOT = 80
 
 ServiceName = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=63),
+    StringConstraints(max_length=63),
     Field(
         description="A service's full name or its short alias.",
         examples=["clawbucket_clawbucket-b", "clawbucket-b"],
@@ -48,7 +48,7 @@ class Scale(Asked):
 
     replicas: int = Field(ge=1, le=MOST_REPLICAS, description="The count wanted.", examples=[3])
     service: ServiceName | None = Field(
-        default=None, description="Full name or short alias; none is the primary service."
+        default=None, description="Full name or short alias; none, or nothing in it, is the primary service."
     )
 
 

@@ -125,7 +125,9 @@ def test_a_rack_that_runs_nothing_has_no_manager(stage, client):
 # -- scale -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "service"), [(None, PRIMARY), ("clawbucket-b", SECOND), (SECOND, SECOND)])
+@pytest.mark.parametrize(
+    ("asked", "service"), [(None, PRIMARY), ("", PRIMARY), ("clawbucket-b", SECOND), (SECOND, SECOND)]
+)
 def test_scale_takes_full_names_aliases_and_none(stage, client, asked, service):
     """POST /api/scale: 202, and the rack is told; no service is the primary."""
     body = {"replicas": 5} if asked is None else {"replicas": 5, "service": asked}
@@ -147,7 +149,7 @@ def test_scale_refuses_what_is_no_count(stage, client, count):
     assert stage.rack.calls == []
 
 
-@pytest.mark.parametrize("service", ["nope", "x" * 64, "", 7, "clawbucket_"])
+@pytest.mark.parametrize("service", ["nope", "x" * 64, 7, "clawbucket_"])
 def test_scale_refuses_an_unknown_service(stage, client, service):
     """POST /api/scale: 400 for a service that is not shown here."""
     response = client.post("/api/scale", json={"replicas": 3, "service": service})
@@ -300,7 +302,7 @@ def test_rps_config_takes_a_form(client):
     """POST /api/rps/config: digits in a form are a number, also below zero; anything else is none."""
     path = "/api/rps/config"
     assert client.post(path, data={"interval_seconds": "-3"}).get_json()["interval_seconds"] == 2
-    for bad in ("", "1.5", "٣", "1" * 30, "x"):
+    for bad in ("", "1.5", "٣", "1" * 5_000, "x"):
         refused(client.post(path, data={"interval_seconds": bad}), 400, "bad_payload")
 
 
