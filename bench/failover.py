@@ -43,8 +43,8 @@ def settled(running: RunningRack) -> str:
     """The confirmed manager, once the service is whole and slot 1 manages it again."""
 
     def whole() -> str | None:
-        swarm = next((s for s in running.swarms() if s["service"] == SERVICE), None)
-        if swarm is None or swarm["running_count"] != swarm["desired_replicas"]:
+        swarm = running.swarm(SERVICE)
+        if swarm["running_count"] != swarm["desired_replicas"]:
             return None
         managers = [r for r in swarm["replicas"] if r["is_manager"] and r["manager_confirmed"]]
         return managers[0]["id"] if managers and managers[0]["slot"] == 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -46,7 +47,7 @@ def wait_until(what: str, ask: Callable[[], T | None], timeout: float = 20.0) ->
     while True:
         try:
             answer = ask()
-        except (ClawError, OSError, urllib3.exceptions.HTTPError):
+        except (ClawError, OSError, LookupError, psutil.Error, urllib3.exceptions.HTTPError):
             answer = None
         if answer:
             return answer
@@ -101,6 +102,11 @@ class RunningRack:
             answer = self._http.request(method, self.url + path, json=body)
         return answer.status, json.loads(answer.data)
 
+    def answers(self, program: str) -> bool:
+        """Whether the gateway or aggregator says that it is ready."""
+        base = self.aggregator_url if program == "aggregator" else self.url
+        return self._http.request("GET", f"{base}/readyz").status == 200
+
     def swarms(self) -> list[dict[str, Any]]:
         """Every service as ``/api/swarms`` tells it; none while it cannot be asked."""
         try:
@@ -108,6 +114,13 @@ class RunningRack:
         except (OSError, ValueError, urllib3.exceptions.HTTPError):
             return []
         return list(body["swarms"]) if status == 200 else []
+
+    def swarm(self, service: str) -> dict[str, Any]:
+        """One service as ``/api/swarms`` tells it. LookupError: it cannot be asked just now."""
+        for swarm in self.swarms():
+            if swarm["service"] == service:
+                return swarm
+        raise LookupError(f"{service} cannot be seen")
 
     def replicas(self) -> list[dict[str, Any]]:
         """Every replica of every service."""
@@ -137,29 +150,23 @@ class RunningRack:
         return sorted((t for t in tasks if t.running and service in {None, t.service}), key=lambda t: t.slot)
 
     def pid_of(self, task_id: str) -> int:
-        """The task's main process: the one that leads its process group."""
+        """The task's main process: the one that leads its process group. LookupError: there is none."""
         for process in psutil.process_iter():
             try:
                 if process.environ().get("TASK_ID") == task_id and os.getpgid(process.pid) == process.pid:
                     return process.pid
             except (psutil.Error, OSError):
                 continue
-        raise AssertionError(f"no process of task {task_id}")
+        raise LookupError(f"no process of task {task_id}")
 
     def pid_of_program(self, name: str) -> int:
-        """The launcher's child of that name: memcached, rack, gateway or aggregator."""
+        """The launcher's child of that name: memcached, rack, gateway or aggregator. LookupError: none."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
-            try:
+            with contextlib.suppress(psutil.Error):
                 line = child.cmdline()
-            except psutil.Error:
-                continue
-            if (
-                line
-                and (Path(line[0]).name == name or line[1:3] == ["-m", name])
-                and "TASK_ID" not in child.environ()
-            ):
-                return child.pid
-        raise AssertionError(f"no program {name} runs")
+                if line and (Path(line[0]).name == name or line[1:3] == ["-m", name]):
+                    return child.pid
+        raise LookupError(f"no program {name} runs")
 
     def memcached_port(self) -> int:
         """The port of this rack's own memcached, as its command line has it."""

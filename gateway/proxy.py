@@ -44,8 +44,9 @@ log = structlog.get_logger(__name__)
 
 FIRST_BYTE = 30.0
 """Seconds from the end of a request to the head of its answer, over all replicas that are asked."""
-FIRST_BYTE_OF_MANY = 5.0
-"""The same at one replica, where another can be asked instead."""
+FIRST_BYTE_OF_MANY = 2.0
+"""The same at one replica, where another can be asked instead: long for an answer from memory, which every
+GET of a replica is, and short for a person who waits while one replica hangs."""
 REPLAYS = 2
 """How often a request is sent again after a replica may have seen it."""
 WHOLE = 128 * 1024
