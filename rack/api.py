@@ -16,7 +16,7 @@ import orjson
 import structlog
 from flask import Flask, Response, request
 from waitress.server import create_server
-from waitress.wasyncore import close_all
+from waitress.wasyncore import close_all, loop
 from werkzeug.exceptions import HTTPException
 
 from clawbucket.core.model import resolve_service
@@ -119,7 +119,7 @@ def create_api(wiring: Wiring) -> Flask:
 
 
 def _register_orders(api: Flask, wiring: Wiring) -> None:
-    """Each order is visible, in the API and on the bus, before it is answered."""
+    """What is wanted is visible to all before an order is answered; a death follows it."""
     engine = wiring.engine
 
     @api.post("/v1/services/<path:name>/scale")
@@ -242,19 +242,25 @@ class ApiServer:
             connection_limit=200,
             max_request_body_size=LARGEST_BODY,
         )
-        self._thread = threading.Thread(target=self._server.run, name="rack-api", daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rack-api", daemon=True)
 
     def start(self) -> None:
         """Serve from a thread of its own until ``close``."""
         self._thread.start()
 
     def close(self) -> None:
-        """Close every connection and stop serving. Whoever waits in a long poll must have been let go."""
-        # waitress has no way to be stopped from another thread but this: its loop ends when it has no
-        # sockets left, and closing them is the loop's own business.
-        self._server.trigger.pull_trigger(self._close_all)
+        """Close every connection and stop serving. Whoever waits in a long poll must have been let go.
+
+        waitress itself can only be stopped by an exception in its own thread. So its loop is turned here,
+        and everything is closed once the loop and the workers, who use the same pipe, have ended.
+        """
+        self._stopped.set()
+        self._server.pull_trigger()
         self._thread.join(timeout=2.0)
         self._server.task_dispatcher.shutdown(timeout=1.0)
-
-    def _close_all(self) -> None:
         close_all(self._server._map)  # type: ignore[no-untyped-call]  # noqa: SLF001
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            loop(timeout=1.0, use_poll=True, map=self._server._map, count=1)  # type: ignore[no-untyped-call]  # noqa: SLF001

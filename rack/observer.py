@@ -56,12 +56,10 @@ class Observer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Publish no more, and let everybody who waits go."""
+        """Let everybody who waits go, and have the thread end at the engine's next change or its close."""
         self._stopped.set()
         with self._news:
             self._news.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(timeout=AT_LEAST_EVERY + 1.0)
 
     def publish(self) -> Publication:
         """Ask the engine and publish, now. That engine or bus is down is part of the news, not a failure."""

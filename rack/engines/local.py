@@ -145,16 +145,16 @@ class LocalEngine:
             self._lock_file.close()
 
     def shut_down(self, grace: float = 1.5) -> None:
-        """End every replica, SIGTERM to all at once and SIGKILL after ``grace`` seconds; then ``close``."""
+        """End every replica: SIGTERM to all at once, SIGKILL after ``grace`` seconds. Then only ``close``."""
         with self._changed:
-            if self._down is None:
-                self._ledger.shut_down()
-                self._signal_all(signal.SIGTERM)
-                self._commit()
-                if not self._changed.wait_for(self._empty, grace):
-                    self._signal_all(signal.SIGKILL)
-                    self._changed.wait_for(self._empty, 1.0)
-        self.close()
+            if self._down is not None:
+                return
+            self._ledger.shut_down()
+            self._signal_all(signal.SIGTERM)
+            self._commit()
+            if not self._changed.wait_for(self._empty, grace):
+                self._signal_all(signal.SIGKILL)
+                self._changed.wait_for(self._empty, 1.0)
 
     def kill_all(self) -> None:
         """SIGKILL to every replica's group: the launcher is gone, and so will this process be at once.

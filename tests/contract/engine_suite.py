@@ -31,7 +31,7 @@ class Rig(Protocol):
         ...
 
 
-def until(engine: Engine, condition: Callable[[Snapshot], bool], timeout: float = 8.0) -> Snapshot:
+def until(engine: Engine, condition: Callable[[Snapshot], bool], timeout: float = 20.0) -> Snapshot:
     """The first snapshot that the condition is true of."""
     deadline = time.monotonic() + timeout
     seen = 0
