@@ -44,7 +44,7 @@ class Play:
         )  # fmt: skip
         self.on_ready = lambda: os.kill(os.getpid(), signal.SIGTERM)
 
-    def say(self, event, level="info", **_facts):
+    def say(self, event, *_level, **_facts):
         self.said.append(event)
         if "started again" in event:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -80,7 +80,7 @@ def test_sigterm_ends_the_programs_and_leaves_the_logs(tmp_path):
     assert after == handlers
 
 
-def test_a_killed_program_is_started_again_and_written_down(tmp_path):
+def test_a_killed_program_is_started_again_and_written_down(tmp_path, monkeypatch):
     """launcher.json has the new pid, and one sentence says what happened."""
     play = Play(tmp_path, a=("sleep", "60"))
     pids = []
@@ -91,14 +91,17 @@ def test_a_killed_program_is_started_again_and_written_down(tmp_path):
 
     play.on_ready = kill
     written = []
-    play.directory.write = lambda run: written.append(run.programs["a"])
-    play.directory.read = lambda: type("R", (), {"programs": {"a": written[-1]}})
+    write = play.directory.write
+
+    def keep(run):
+        written.append(run.programs["a"])
+        write(run)
+
+    monkeypatch.setattr(play.directory, "write", keep)
     assert play.launcher.run() == 0
     assert written[-1].starts == 2
     assert written[-1].pid != pids[0]
-    assert (
-        f"a was killed by SIGKILL; it was started again on port of a (pid {written[-1].pid})" in play.said
-    )
+    assert f"a was killed by SIGKILL; it was started again on port of a (pid {written[-1].pid})" in play.said
 
 
 def test_a_program_that_refuses_its_settings_ends_the_start(tmp_path):
@@ -152,7 +155,7 @@ def test_the_end_of_a_process_is_told_in_words():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
-def test_the_guarded_program_dies_with_the_launcher(tmp_path):
+def test_the_guarded_program_dies_with_the_launcher():
     """Even when the launcher is killed with SIGKILL, and though the program knows nothing of us."""
     script = (
         "import subprocess, sys\n"
@@ -171,7 +174,7 @@ def test_the_guarded_program_dies_with_the_launcher(tmp_path):
     _wait(lambda: not program.is_running() or program.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_the_guard_elsewhere_kills_its_program_when_the_lifeline_is_cut(tmp_path):
+def test_the_guard_elsewhere_kills_its_program_when_the_lifeline_is_cut():
     """The pipe's other end closes, and the program is gone."""
     read, write = os.pipe()
     os.set_inheritable(read, True)
@@ -189,7 +192,7 @@ def test_the_guard_elsewhere_kills_its_program_when_the_lifeline_is_cut(tmp_path
     assert not program.is_running()
 
 
-def test_the_guard_says_what_cannot_be_started(tmp_path):
+def test_the_guard_says_what_cannot_be_started():
     """One sentence and status 127."""
     command = guarded(("/nowhere/memcached",), 0)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ class Stage:
         self.clock = FakeClock()
         self.started_processes = []
         self.told = []
-        self.make = FakeProcess
+        self.make: Callable[[int], FakeProcess] = FakeProcess
         self.refuse = None
         programs = [Program(n, (n,), {}, Path("/x"), f"port of {n}", last=n in last) for n in names]
         self.supervisor = Supervisor(programs, self._start, self.clock.monotonic, self)
