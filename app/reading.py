@@ -46,7 +46,7 @@ class Reading:
         """How old the board may be, for one who wrote ``asked`` milliseconds ago; may wait up to SPACING."""
         if not (asked.isascii() and asked.isdigit() and len(asked) < 10):
             return MAX_AGE
-        age = int(asked) / 1000
+        age = max(0, int(asked) - 1) / 1000  # whoever counted whole milliseconds may have rounded up
         if age >= SPACING:
             return min(age, MAX_AGE)
         wait = self._forced_at + SPACING - self._clock.monotonic()

@@ -39,6 +39,7 @@ from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.sock import close_sockets
+from gunicorn.util import close_graceful
 from gunicorn.workers.ggevent import GeventWorker
 
 from clawbucket import lifeline
@@ -51,6 +52,11 @@ KEEPALIVE = 75
 """Seconds that an idle connection is kept: longer than the gateway keeps one, so that it closes first."""
 BODY_WITHIN = 10.0
 """Seconds in which a request's body must have come."""
+LINGER, LINGER_BYTES = 1.0, 1024 * 1024
+"""Seconds and bytes for which a connection is still read after its last answer (RFC 9112 section 9.6).
+
+Closed with something unread, it would be reset, and who sent too much would never see why it was refused.
+"""
 DRAIN = 0.5
 """Seconds that requests under way are given after SIGTERM."""
 END_WITHIN = 0.9
@@ -137,13 +143,23 @@ class _Master(Arbiter):
     def stop(self, graceful: bool = True) -> None:  # noqa: ARG002 - gunicorn's signature
         """End the worker, in order or by force; gunicorn's own looks ten times a second."""
         self.stopping = True
-        close_sockets(self.LISTENERS, unlink=False)
+        listeners, self.LISTENERS = self.LISTENERS, []
+        close_sockets(listeners, unlink=False)
         self.kill_workers(signal.SIGTERM)
         deadline = time.monotonic() + END_WITHIN
         while self.WORKERS and time.monotonic() < deadline:
             time.sleep(0.005)
             self.reap_workers()
         self.kill_workers(signal.SIGKILL)
+
+    def handle_hup(self) -> None:
+        """The terminal is gone: end. gunicorn would load its application anew."""
+        raise StopIteration
+
+    def _ignored(self) -> None:
+        """A second worker would be a second trooper of the same task."""
+
+    handle_ttin = handle_ttou = handle_usr2 = handle_winch = _ignored
 
     def reap_workers(self) -> None:
         before = len(self.WORKERS)
@@ -157,7 +173,7 @@ class _Worker(GeventWorker):
 
     def init_process(self) -> None:
         self.ending = Event()
-        self.busy = 0
+        self.underway: set[Any] = set()
         super().init_process()
 
     def handle_exit(self, sig: int, frame: object) -> None:
@@ -173,11 +189,15 @@ class _Worker(GeventWorker):
         super(GeventWorker, self).handle(listener, client, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        self.busy += 1
+        self.underway.add(req)
         try:
             super().handle_request(listener_name, req, sock, addr)
+        except StopIteration:  # gunicorn's way to say that this was the connection's last answer
+            self.underway.discard(req)
+            close_graceful(sock, LINGER, LINGER_BYTES)
+            raise
         finally:
-            self.busy -= 1
+            self.underway.discard(req)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no HTTP in the form in which every error is answered, and hang up."""
@@ -193,6 +213,7 @@ class _Worker(GeventWorker):
             log.info("request refused", reason=str(exc)[:200], client=addr[0] if addr else None)
         with contextlib.suppress(OSError):
             client.sendall(_last_words(status, code, sentence))
+            close_graceful(client, LINGER, LINGER_BYTES)
 
     def run(self) -> None:
         servers = []
@@ -203,13 +224,15 @@ class _Worker(GeventWorker):
             servers[-1].start()
         while not self.ending.wait(1.0):
             self.notify()
+        for request in self.underway:
+            request.must_close = True  # its answer is the last on its connection, and says so
         program: Program | None = self.app.program
         if program is not None:
             program.goodbye()
         for server in servers:
             server.close()
         with gevent.Timeout(DRAIN, False):
-            while self.busy:
+            while self.underway:
                 gevent.sleep(0.01)
 
 

@@ -1,6 +1,6 @@
 """A replica's services on a MemoryBus with a populated rack: what tests of the HTTP side stand on.
 
-No loops run and no time passes by itself: what is on the bus is what ``Stage`` put there.
+No loop runs and no time passes by itself: what is on the bus is what ``Stage`` put there.
 """
 
 from __future__ import annotations
@@ -35,9 +35,14 @@ def task_id(service: str, slot: int) -> str:
 
 
 class Stage:
-    """``replicas`` of each service, all running and beating, the first of each its manager."""
+    """``replicas`` of each service, all running and beating, the first of each its manager.
 
-    def __init__(self, replicas: int = 3, *, populated: bool = True, **settings: object) -> None:
+    ``loops``: the replica's own loops are there, for the test to step.
+    """
+
+    def __init__(
+        self, replicas: int = 3, *, populated: bool = True, loops: bool = False, **settings: object
+    ) -> None:
         self.clock = FakeClock()
         self.bus = MemoryBus(self.clock)
         me = task_id(PRIMARY, 1)
@@ -52,8 +57,14 @@ class Stage:
         self.seq = 0
         if populated:
             self.populate()
-        self.services: Services = assemble(self.settings, self.clock, self.bus, self.rack)
+        self.destroyed = 0
+        self.services: Services = assemble(
+            self.settings, self.clock, self.bus, self.rack, on_self_destruct=self._destroy if loops else None
+        )
         self.app: Flask = create_app(self.services)
+
+    def _destroy(self) -> None:
+        self.destroyed += 1
 
     def client(self) -> FlaskClient:
         """A client that keeps its cookies."""
