@@ -222,6 +222,7 @@ class _Worker(GeventWorker):
             pool = Pool(self.worker_connections)
             servers.append(StreamServer(listener, handle=partial(self.handle, listener), spawn=pool))
             servers[-1].start()
+        log.info("serving", address="{}:{}".format(*self.sockets[0].getsockname()[:2]))
         while not self.ending.wait(1.0):
             self.notify()
         for request in self.underway:
