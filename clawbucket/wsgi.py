@@ -198,6 +198,9 @@ class _Worker(GeventWorker):
             raise
         finally:
             self.underway.discard(req)
+        # A client that asks again before we look would otherwise keep everybody else waiting, the
+        # trooper's own loops among them.
+        gevent.sleep(0)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no HTTP in the form in which every error is answered, and hang up."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -216,6 +217,18 @@ def test_a_chunked_body_cannot_hide_its_size(lasting):
     body = b"11000\r\n" + b" " * 0x11000 + b"\r\n0\r\n\r\n"
     answer = lasting.ask(POST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + body)
     assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_one_busy_connection_does_not_keep_the_others_waiting(replica):
+    """Who sends 500 requests at once is answered in turn with everybody else."""
+    replica.worker()
+    many, other = 500, b""
+    with replica.connect() as busy, replica.connect() as patient:
+        busy.sendall(get("/api/whoami", "keep-alive") * many)
+        patient.sendall(get("/metrics"))
+        other = everything(patient)
+    counted = re.search(rb'requests_total{endpoint="/api/whoami",method="GET",status="200"} (\d+)', other)
+    assert int(counted[1] if counted else 0) < many
 
 
 def test_a_stopped_replica_holds_nobody_up_when_it_ends(replica):
