@@ -1,25 +1,26 @@
 """``python -m aggregator``: the scoreboard, put together and served until SIGTERM."""
 
+# ruff: noqa: E402 - the standard library is patched before anything else can hold on to the unpatched one
 from __future__ import annotations
 
 from gevent import monkey
 
-monkey.patch_all()  # type: ignore[no-untyped-call]
+monkey.patch_all()
 
-import sys  # noqa: E402 - gevent must come first
+import sys
 
-import structlog  # noqa: E402
+import structlog
 
-from aggregator.factory import create_app  # noqa: E402
-from aggregator.reading import Reader  # noqa: E402
-from clawbucket import logs  # noqa: E402
-from clawbucket.bus.memcached import MemcachedBus  # noqa: E402
-from clawbucket.clock import SystemClock  # noqa: E402
-from clawbucket.codecs import Gate  # noqa: E402
-from clawbucket.health import Health  # noqa: E402
-from clawbucket.listening import listening_socket  # noqa: E402
-from clawbucket.settings import BadSetting, Settings  # noqa: E402
-from clawbucket.wsgi import Program, serve  # noqa: E402
+from aggregator.factory import create_app
+from aggregator.reading import Reader
+from clawbucket import logs
+from clawbucket.bus.memcached import MemcachedBus
+from clawbucket.clock import SystemClock
+from clawbucket.codecs import Gate
+from clawbucket.health import Health
+from clawbucket.listening import listening_socket
+from clawbucket.settings import BadSetting, Settings
+from clawbucket.wsgi import Program, serve
 
 log = structlog.get_logger(__name__)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, Response, render_template, request
 
 from app.fanout import State
+from app.security import LoginCookie
 from app.services import Services
 from app.stream import RETRY_AFTER, state_of, state_unknown
 from clawbucket.core import rps
@@ -19,6 +20,13 @@ def blueprint(services: Services) -> Blueprint:
     """``GET /``, ``/ui/squads`` and ``/ui/chat``."""
     routes = Blueprint("dashboard", __name__)
     draw_once = _once_a_board()
+    cookie = LoginCookie(services.settings.token) if services.settings.token else None
+
+    def login() -> str:
+        """Whether changing things takes a login here, and whether this browser has one."""
+        if cookie is None:
+            return "open"
+        return "done" if cookie.valid(request.cookies.get(cookie.name, "")) else "needed"
 
     @routes.get("/")
     def page() -> Response:
@@ -30,7 +38,7 @@ def blueprint(services: Services) -> Blueprint:
             hostname=settings.hostname,
             task_name=settings.task_name,
             intervals=(rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),
-            login=settings.token is not None,
+            login=login(),
             **context(),
         )
         response = _html(html)

@@ -22,6 +22,7 @@
   let heardAt = performance.now();
   let bindings = new Map(); // path of a record -> the elements that show one of its fields
   const dirty = new Set(); // paths to fill in at the next frame
+  const left = new Set(); // paths of troopers to take away at the next frame
   let frame = 0;
 
   // -- state -------------------------------------------------------------------------------------------
@@ -70,12 +71,20 @@
 
   function paint() {
     frame = 0;
+    for (const path of left) leave(path);
     for (const path of dirty) {
       const fields = record(path);
       if (fields) for (const element of bindings.get(path) ?? []) fill(element, fields);
     }
+    left.clear();
     dirty.clear();
     compare();
+  }
+
+  // Who has left the swarm leaves the page in the same frame as the others' news: never two managers shown.
+  function leave(path) {
+    for (const element of bindings.get(path) ?? []) if (element.dataset.of === path) element.remove();
+    bindings.delete(path);
   }
 
   function touch(paths) {
@@ -125,14 +134,12 @@
 
   // -- stream ------------------------------------------------------------------------------------------
 
-  function heard() {
-    heardAt = performance.now();
-    tell();
-  }
+  const heard = () => { heardAt = performance.now(); tell(); };
 
   function onSnapshot(event) {
     state = merge(Object.create(null), JSON.parse(event.data));
     heard();
+    for (const path of bindings.keys()) if (path.startsWith("tasks/") && !record(path)) left.add(path);
     touch(bindings.keys());
   }
 
@@ -144,8 +151,8 @@
     const paths = [""];
     for (const [key, value] of Object.entries(patch)) {
       if (value === null || typeof value !== "object") continue;
-      if (key === "tasks" || key === "services") for (const name of Object.keys(value)) paths.push(`${key}/${name}`);
-      else paths.push(key);
+      if (key !== "tasks" && key !== "services") paths.push(key);
+      else for (const [name, fields] of Object.entries(value)) (fields === null ? left.add(`${key}/${name}`) : paths.push(`${key}/${name}`));
     }
     touch(paths);
   }

@@ -161,6 +161,34 @@ def test_bus_outage_is_told(world: World, watch: Watch):
     expect(banner).to_be_hidden(timeout=3 * SOON)
 
 
+@pytest.fixture
+def guarded_world() -> Iterator[World]:
+    """A rack that asks for a token."""
+    rack = World("correct horse")
+    rack.start()
+    yield rack
+    rack.kill()
+
+
+def test_login(guarded_world: World, watch: Watch):
+    """Without a login a press on ARM is refused with a sentence; with one it works; a wrong token is told."""
+    page = watch.open(guarded_world.url)
+    switch(page, 0).click()
+    expect(page.locator("#toasts .bad")).to_contain_text("token", timeout=SOON)
+    for token in ("battery staple", "correct horse"):
+        page.get_by_label("Token, to change things").fill(token)
+        page.get_by_role("button", name="Log in").click()
+        if token == "battery staple":
+            expect(page.locator("#toasts .bad").last).to_have_text("That is not the token.", timeout=SOON)
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    expect(page.locator("#live")).to_have_attribute("data-phase", "live")
+    switch(page, 0).click()
+    expect(switch(page, 0)).to_have_attribute("aria-checked", "true", timeout=SOON)
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Token, to change things")).to_be_visible()
+    watch.complaints.clear()  # the browser itself reports the 401s that this test provoked
+
+
 class Answer502(BaseHTTPRequestHandler):
     """A gateway with nobody behind it."""
 

@@ -1,28 +1,29 @@
-"""A whole rack in one process, for a browser to look at: ``python -m tests.browser.world PORT``.
+"""A whole rack in one process, for a browser to look at: ``python -m tests.browser.world PORT [TOKEN]``.
 
 The replica's real HTTP side on a swarm in memory (tests/hive.py) whose time goes as fast as the clock on
 the wall. SIGUSR1 cuts the bus off, or brings it back.
 """
 
+# ruff: noqa: E402 - the standard library is patched before anything else can hold on to the unpatched one
 from __future__ import annotations
 
 from gevent import monkey
 
-monkey.patch_all()  # type: ignore[no-untyped-call]
+monkey.patch_all()
 
-import signal  # noqa: E402
-import sys  # noqa: E402
-import threading  # noqa: E402
-import time  # noqa: E402
+import signal
+import sys
+import threading
+import time
 
-from gevent.pywsgi import WSGIServer  # noqa: E402
+from gevent.pywsgi import WSGIServer
 
-from app.factory import create_app  # noqa: E402
-from app.services import assemble  # noqa: E402
-from clawbucket import logs  # noqa: E402
-from clawbucket.ports import ServiceUnknown, TaskUnknown  # noqa: E402
-from clawbucket.settings import Settings  # noqa: E402
-from tests.hive import PRIMARY, SECOND, STEP, Hive  # noqa: E402
+from app.factory import create_app
+from app.services import assemble
+from clawbucket import logs
+from clawbucket.ports import ServiceUnknown, TaskUnknown
+from clawbucket.settings import Settings
+from tests.hive import PRIMARY, SECOND, STEP, Hive
 
 BOOT = 3.0
 """Seconds of the swarm's time before the browser sees it: managers are elected, troopers have spoken."""
@@ -83,7 +84,7 @@ def main() -> None:
     first = next(iter(hive.tasks.values()))
     settings = Settings(
         service_name=PRIMARY, task_id=first.id, task_name=first.name, task_slot=first.slot,
-        swarm_services=(PRIMARY, SECOND), label="Machine Rack 1",
+        swarm_services=(PRIMARY, SECOND), label="Machine Rack 1", token=next(iter(sys.argv[2:]), None),
     )  # fmt: skip
     services = assemble(settings, hive.clock, hive.bus, HiveOrders(hive))
     WSGIServer(("127.0.0.1", int(sys.argv[1])), create_app(services), log=None).serve_forever()

@@ -16,12 +16,16 @@ from werkzeug.test import TestResponse
 
 import app
 from app import dashboard, stream
+from app.factory import create_app
 from app.fanout import Fanout
-from app.services import Services
+from app.intake import FORM
+from app.security import LoginCookie
+from app.services import Services, assemble
 from clawbucket import codecs
 from clawbucket.board import MAX_AGE, BoardReader
 from clawbucket.core.model import ArmState
 from clawbucket.core.records import ArmEvent, ChatMessage
+from clawbucket.ports import Orders
 from clawbucket.settings import Settings
 from tests.hive import PRIMARY, SECOND, Hive
 
@@ -231,6 +235,39 @@ def test_a_fragment_is_drawn_once_a_board(stage: Stage, monkeypatch: pytest.Monk
     monkeypatch.setattr(dashboard, "render_template", counted)
     bodies = {stage.client.get("/ui/squads").data for _ in range(5)}
     assert (len(bodies), drawn) == (1, ["_squads.html"])
+
+
+def with_token() -> tuple[FlaskClient, LoginCookie]:
+    """A whole replica's HTTP side that asks for a token, and how it proves a login."""
+    hive = Hive(1)
+    hive.run(1)
+    settings = Settings(token="correct horse", swarm_services=(PRIMARY,))
+    services = assemble(settings, hive.clock, hive.bus, cast(Orders, None))
+    return create_app(services).test_client(), LoginCookie("correct horse")
+
+
+def sessions(client: FlaskClient) -> list[str]:
+    """Where the page's forms for logging in and out lead."""
+    page = Page(client.get("/").get_data(as_text=True))
+    actions = [a.get("action", "") for tag, a, _ in page.elements if tag == "form"]
+    return [action for action in actions if action.startswith("/api/session")]
+
+
+def test_login_is_offered_until_done():
+    """Where a token is set, the page offers the login; after it, the logout. Forms work without scripts."""
+    client, cookie = with_token()
+    assert sessions(client) == ["/api/session"]
+    given = client.post("/api/session", data={"token": "correct horse"})
+    assert (given.status_code, given.headers["Location"]) == (303, "/")
+    assert client.get_cookie(cookie.name) is not None
+    assert sessions(client) == ["/api/session/end"]
+    assert client.post("/api/session/end", data={}, content_type=FORM).status_code == 303
+    assert sessions(client) == ["/api/session"]
+
+
+def test_no_login_without_a_token(whole: Stage):
+    """Where no token is set, nobody is asked for one."""
+    assert sessions(whole.client) == []
 
 
 def test_the_page_is_never_cached(whole: Stage):
