@@ -116,9 +116,7 @@ def _refusal(error: HTTPException) -> tuple[Response, int, dict[str, str]]:
         404: ("not_found", f"There is nothing at {request.path}; the scoreboard is at /api/scoreboard."),
         405: ("method_not_allowed", f"{request.method} is not answered here; the aggregator only tells."),
     }
-    code, sentence = sentences.get(
-        status, ("internal", "The aggregator failed to answer; its log says why.")
-    )
+    code, sentence = sentences.get(status, ("internal", "The aggregator failed to answer; its log says why."))
     headers = {name: value for name, value in error.get_headers() if name == "Allow"}
     return jsonify(error=sentence, code=code), status, headers
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from flask import Flask, request
+from htmx_flask import Htmx
 
 from app import arm, chat, dashboard, errors, haiku, health_routes, orders, rps, session, stream, swarm
 from app.envelope import sealed
+from app.errors import Refusal
+from app.errors import Refusal
 from app.fanout import Fanout
 from app.metrics import Gauge
 from app.reading import Reading
@@ -21,6 +24,7 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
     """The WSGI application. ``fanout`` is the process's stream where the caller wants to close it."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY + 1  # one more tells too long from just long enough
+    Htmx(app)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     fanout = fanout or stream.fanout_of(services)
     viewers = fanout
@@ -32,7 +36,13 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
 
     @app.before_request
     def guarded() -> None:
+        if services.health.draining and request.blueprint != "health":
+            raise Refusal(503, "draining", "This replica is about to end; ask again, and another answers.")
         if request.method not in SAFE_METHODS and request.routing_exception is None:
+            if services.health.draining:
+                raise Refusal(
+                    503, "draining", "This replica is about to end and takes no more changes; ask again."
+                )
             guard.check(request, token=request.endpoint not in WITHOUT_TOKEN)
 
     for routes in (

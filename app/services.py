@@ -17,6 +17,7 @@ from clawbucket.codecs import Gate
 from clawbucket.health import Health
 from clawbucket.loops.trooper import Journals, TrooperLoops
 from clawbucket.loops.trooper import build as build_trooper
+from clawbucket.loops.watching import Watching
 from clawbucket.ports import Bus, BusDown, Clock, Orders
 from clawbucket.settings import Settings
 from rack.client import RackClient
@@ -58,7 +59,9 @@ def assemble(
     metrics.show(*_of_the_board(board))
     trooper = None
     if on_self_destruct is not None:
-        trooper = build_trooper(bus, gate, clock, settings, SystemRandom(), journals, on_self_destruct)
+        trooper = build_trooper(
+            bus, gate, clock, settings, SystemRandom(), journals, on_self_destruct, also=[Watching(board)]
+        )
         metrics.show(*_of_the_trooper(trooper, clock))
     return Services(
         settings=settings,

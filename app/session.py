@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import structlog
-from flask import Blueprint, jsonify, redirect, request
+from flask import Blueprint, jsonify, redirect
+from htmx_flask import request
 from werkzeug.wrappers import Response
 
 from app import schemas
@@ -46,5 +47,5 @@ def _cookie(guard: Guard) -> LoginCookie:
 
 def _done() -> Response:
     """Back to the dashboard for a plain form; a word for a program, and for htmx."""
-    plain = request.mimetype == FORM and "HX-Request" not in request.headers
+    plain = request.mimetype == FORM and not request.htmx  # type: ignore[attr-defined]  # see Htmx(app)
     return redirect("/", 303) if plain else jsonify(ok=True)

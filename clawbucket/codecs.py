@@ -35,19 +35,28 @@ _REMEMBERED_POISON = 1_024
 class Codec(Generic[T]):
     """One record's form on the bus.
 
-    ``key`` gives the size bound; ``wire_names`` renames fields whose contract name Python reserves.
+    ``key`` gives the size bound; ``wire_names`` renames fields whose contract name Python reserves;
+    ``constants`` are fields that the contract wants and that always say the same.
     """
 
-    def __init__(self, shape: Any, key: keys.Key, wire_names: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        shape: Any,
+        key: keys.Key,
+        wire_names: dict[str, str] | None = None,
+        constants: dict[str, str] | None = None,
+    ) -> None:
         self.key = key
         self._adapter: TypeAdapter[T] = TypeAdapter(shape)
         self._wire_names = wire_names or {}
+        self._constants = constants or {}
 
     def encode(self, value: T) -> bytes:
         """The value as JSON bytes."""
-        if self._wire_names:
-            return orjson.dumps(_renamed(orjson.loads(orjson.dumps(value)), self._wire_names))
-        return orjson.dumps(value)
+        if not self._wire_names:
+            return orjson.dumps(value)
+        told = _renamed(orjson.loads(orjson.dumps(value)), self._wire_names)
+        return orjson.dumps({**told, **self._constants} if self._constants else told)
 
     def decode(self, raw: bytes) -> T:
         """The value behind the bytes. ValueError with one sentence when they are not such a value."""
@@ -92,10 +101,13 @@ def _renamed(value: Any, names: dict[str, str]) -> Any:
     return value
 
 
+PUBLISHER = "leader-manager"
+"""Who throws, as the contract has it in every round."""
+
 SNAPSHOT = Codec[Snapshot](Snapshot, keys.SNAPSHOT)
 LEASE = Codec[Lease](Lease, keys.LEADER)
 HEARTBEAT = Codec[Heartbeat](Heartbeat, keys.HEARTBEAT)
-THROW = Codec[Throw](Throw, keys.RPS_STATE, {"by": "from"})
+THROW = Codec[Throw](Throw, keys.RPS_STATE, {"by": "from"}, {"publisher": PUBLISHER})
 WORDS = Codec[Words](Words, keys.WORDS)
 HAIKU = Codec[Haiku](Haiku, keys.HAIKU)
 CHAT = Codec[list[ChatMessage]](list[ChatMessage], keys.CHAT, {"sender": "from"})

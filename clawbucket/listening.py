@@ -33,7 +33,8 @@ def listening_socket(bind: str, backlog: int = 1024) -> socket.socket:
         listener.listen(backlog)
     except OSError as error:
         listener.close()
-        raise BadSetting(f"CLAWBUCKET_BIND: cannot listen on {bind} ({error.strerror})") from None
+        hint = "choose another port, or end what uses it"
+        raise BadSetting(f"CLAWBUCKET_BIND: cannot listen on {bind} ({error.strerror}); {hint}") from None
     return listener
 
 

@@ -16,8 +16,9 @@ import uvloop
 from clawbucket import lifeline, logs
 from clawbucket.clock import SystemClock
 from clawbucket.health import Health
+from clawbucket.listening import listening_socket
 from clawbucket.ports import ClawError
-from clawbucket.settings import BadSetting, Settings, variable_of
+from clawbucket.settings import BadSetting, Settings
 from gateway.metrics import Metrics
 from gateway.probes import Prober
 from gateway.proxy import Proxy
@@ -31,6 +32,8 @@ log = structlog.get_logger(__name__)
 _BACKLOG = 1024
 _LAST_MOMENT = 0.8
 """Seconds from a signal until the program ends, whatever is still to be closed; the kernel closes it."""
+_FIRST_LIST = 1.0
+"""Seconds that the first requests are kept waiting for the rack manager's first list of replicas."""
 _FILES = 32_768
 """Open files to ask for: each request under way needs two, and the usual limit is 1024."""
 
@@ -43,7 +46,7 @@ def main() -> int:
     """Run the gateway. 2: a setting is bad, or its port is taken."""
     try:
         settings = Settings.from_env()
-        listener = listen(settings.bind)
+        listener = listening_socket(settings.bind, _BACKLOG)
     except BadSetting as error:
         sys.stderr.write(f"gateway: {error}\n")
         return 2
@@ -84,6 +87,7 @@ async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event
     ]
     for task in background:
         task.add_done_callback(lambda done: _on_end(done, stop))
+    await feed.first_list(_FIRST_LIST)
     accepting = await asyncio.get_running_loop().create_server(server, sock=listener, backlog=_BACKLOG)
     log.info("gateway listens", bind=settings.bind, rack=settings.rack_url)
     await stop.wait()
@@ -110,33 +114,6 @@ def _on_end(task: asyncio.Task[None], stop: asyncio.Event) -> None:
     if not task.cancelled() and task.exception() is not None:
         log.error("background task failed", task=task.get_name(), exc_info=task.exception())
         stop.set()
-
-
-def listen(bind: str) -> socket.socket:
-    """The socket behind ``CLAWBUCKET_BIND``. BadSetting when it is none, or when its port is taken."""
-    variable = variable_of("bind")
-    if bind.startswith("fd://"):
-        try:
-            return socket.socket(fileno=int(bind.removeprefix("fd://")))
-        except (ValueError, OSError) as error:
-            raise BadSetting(
-                f"{variable.name} takes {variable.takes}; {bind!r} is no open socket: {error}"
-            ) from None
-    host, colon, port = bind.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise BadSetting(f"{variable.name} takes {variable.takes}; {bind!r} is not that")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, int(port)))
-    except OSError as error:
-        listener.close()
-        raise BadSetting(
-            f"{variable.name}={bind}: {error.strerror or error}; choose another port, or end what uses it"
-        ) from None
-    return listener
 
 
 def _raise_file_limit() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 import aiohttp
 import structlog
@@ -55,6 +56,7 @@ class RackFeed:
         self._answered_at: float | None = None
         self._seq = 0
         self._trouble: str | None = None
+        self._first = asyncio.Event()
         metrics.snapshot_age.set_function(self.age)
 
     def age(self) -> float:
@@ -65,6 +67,12 @@ class RackFeed:
         """Return once there is a list. NoSnapshot otherwise."""
         if self._answered_at is None:
             raise NoSnapshot(f"no snapshot yet: {self._trouble or 'the rack manager was not asked yet'}")
+
+    async def first_list(self, patience: float) -> None:
+        """Return once there is a list, or after ``patience`` seconds without one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._first.wait()
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -97,6 +105,7 @@ class RackFeed:
         if snapshot is not None:
             self._seq = snapshot.seq
             self._on_snapshot(snapshot)
+            self._first.set()
 
     def _failed(self, why: str) -> None:
         self._metrics.feed_failures.inc()

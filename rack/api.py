@@ -57,6 +57,16 @@ _STATUS: dict[type[ClawError], tuple[int, str]] = {
 }
 
 
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "media_type",
+}
+"""The stable codes of what Flask itself refuses: those of the replica, for the same faults."""
+
+
 class _BadRequestError(ClawError):
     """The request makes no sense; the text says why."""
 
@@ -168,7 +178,7 @@ def _register_errors(api: Flask) -> None:
     @api.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
         status = error.code or 500
-        code = (error.name or "error").lower().replace(" ", "_")
+        code = _CODES.get(status, "refused")
         return _error(status, code, f"{request.method} {request.path[:100]}: {error.name}")
 
     @api.errorhandler(Exception)

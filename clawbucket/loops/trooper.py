@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -62,8 +62,9 @@ def build(
     rng: Random,
     journals: Journals,
     on_self_destruct: Callable[[], None],
+    also: Sequence[Behaviour] = (),
 ) -> TrooperLoops:
-    """The behaviours of the trooper that ``settings`` describe, not yet started."""
+    """The behaviours of the trooper that ``settings`` describe, and ``also`` others; not yet started."""
     memory = Memory(
         task_id=settings.task_id,
         task_name=settings.task_name,
@@ -92,5 +93,5 @@ def build(
     if primary:
         throwing.leadership = composing.leadership = leadership
         behaviours += [throwing, composing]
-    runner = LoopRunner(behaviours, clock, on_stop=[leadership.release])
+    runner = LoopRunner([*behaviours, *also], clock, on_stop=[leadership.release])
     return TrooperLoops(runner, memory, leadership)

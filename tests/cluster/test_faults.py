@@ -171,7 +171,7 @@ def _manager(running: RunningRack, former: str) -> str | None:
     """The service's confirmed manager, if it is not the former one."""
     swarm = running.swarm(SERVICE)
     who = next((r["id"] for r in swarm["replicas"] if r["is_manager"] and r["manager_confirmed"]), None)
-    return who if who != former else None
+    return str(who) if who not in {None, former} else None
 
 
 def test_a_stopped_manager_is_fenced_out(running):

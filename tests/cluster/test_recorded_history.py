@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,8 +77,7 @@ def test_twenty_manager_kills_leave_a_good_history(tmp_path):
         with observed(running, leases, archive):
             for _ in range(KILLS):
                 manager = settled(running)
-                killed_at[manager] = time.time() + 0.05  # the signal leaves at once, the log may be later
-                takeover(running, signal.SIGKILL)
+                killed_at[manager] = takeover(running, manager, signal.SIGKILL).at
             settled(running)
             _archive(running, archive)
     history = read_logs(archive.iterdir(), killed_at)

@@ -51,6 +51,15 @@ def test_reads_go_on_without_the_bus(stage, client, path):
 
 
 @pytest.mark.parametrize(("path", "body"), WRITES)
+def test_writes_to_a_replica_that_ends_are_503_draining(stage, client, path, body):
+    """From SIGTERM on, changes are refused before anything is done, and reads still answered."""
+    stage.services.health.drain()
+    refused(client.post(path, json=body), 503, "draining")
+    assert stage.rack.calls == []
+    assert client.get("/api/swarms").status_code == 200
+
+
+@pytest.mark.parametrize(("path", "body"), WRITES)
 def test_writes_without_the_bus_are_503(stage, client, path, body):
     """Every mutation that needs the bus says so, and when to come back."""
     client.get("/api/swarms")

@@ -116,7 +116,5 @@ def test_memcached_is_private_and_within_the_file_limit(monkeypatch):
 
 def test_a_chosen_memcached_that_does_not_answer_is_refused():
     """By the variable's name, before anything starts."""
-    with pytest.raises(
-        Refusal, match=r"MEMCACHED_HOST is set to .* and it does not answer: .*unset"
-    ):
+    with pytest.raises(Refusal, match=r"MEMCACHED_HOST is set to .* and it does not answer: .*unset"):
         provision.ask_memcached("127.0.0.1", 1)

@@ -22,8 +22,9 @@ import uvloop
 
 from clawbucket import codecs
 from clawbucket.core.model import Snapshot, Task, TaskState
+from clawbucket.listening import listening_socket
 from clawbucket.settings import Settings
-from gateway.__main__ import listen, serve
+from gateway.__main__ import serve
 
 DEADLINE = 10.0
 SERVICE = "clawbucket_clawbucket"
@@ -382,7 +383,7 @@ def error_of(message: Message) -> str:
 def running_gateway() -> Iterator[Stage]:
     """The whole gateway on uvloop in a thread, as ``python -m gateway`` puts it together."""
     rack = RackApi()
-    listener = listen("127.0.0.1:0")
+    listener = listening_socket("127.0.0.1:0")
     port = listener.getsockname()[1]
     settings = Settings(rack_url=f"http://127.0.0.1:{rack.port}", rack_token=TOKEN)
     ready: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []

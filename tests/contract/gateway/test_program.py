@@ -124,7 +124,7 @@ def test_the_program_ends_with_its_launcher(rack: RackApi):
     ("setting", "value", "says"),
     [
         ("CLAWBUCKET_BIND", "8080", "CLAWBUCKET_BIND takes host:port"),
-        ("CLAWBUCKET_BIND", "fd://nine", "is no open socket"),
+        ("CLAWBUCKET_BIND", "fd://nine", "fd://N for a socket"),
         ("CLAWBUCKET_BIND", "taken", "choose another port"),
         ("CLAWBUCKET_RACK_URL", "ftp://x", "CLAWBUCKET_RACK_URL takes an http(s) URL"),
     ],
