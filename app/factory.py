@@ -8,7 +8,6 @@ from htmx_flask import Htmx
 from app import arm, chat, dashboard, errors, haiku, health_routes, orders, rps, session, stream, swarm
 from app.envelope import sealed
 from app.errors import Refusal
-from app.errors import Refusal
 from app.fanout import Fanout
 from app.metrics import Gauge
 from app.reading import Reading
@@ -39,10 +38,6 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
         if services.health.draining and request.blueprint != "health":
             raise Refusal(503, "draining", "This replica is about to end; ask again, and another answers.")
         if request.method not in SAFE_METHODS and request.routing_exception is None:
-            if services.health.draining:
-                raise Refusal(
-                    503, "draining", "This replica is about to end and takes no more changes; ask again."
-                )
             guard.check(request, token=request.endpoint not in WITHOUT_TOKEN)
 
     for routes in (

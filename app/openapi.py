@@ -39,7 +39,7 @@ MEANINGS = {
     409: "It cannot be done as things stand.",
     413: "The body is larger than 64 KiB.",
     415: "The body is neither JSON nor a form.",
-    503: "The bus or the engine does not answer; Retry-After says when to try again.",
+    503: "The bus or the engine does not answer, or this replica is ending. Retry-After: when to ask again.",
     504: "Nobody can tell whether it was done: the engine stopped answering. Look, then ask again.",
 }
 
@@ -79,7 +79,7 @@ OPERATIONS = (
     Operation("get", "/api/stream", "pages", "What changes, as it does.", "text/event-stream", errors=(503,)),
     Operation("get", "/api/whoami", "swarm", "Which replica answers.", _A.Whoami, errors=(304,)),
     Operation("get", "/api/swarm", "swarm", "The primary service.", _A.PrimaryService, errors=(404, *READ)),
-    Operation("get", "/api/swarms", "swarm", "Every service; never an error.", _A.Services, errors=(304,)),
+    Operation("get", "/api/swarms", "swarm", "Every service, also one that cannot be read.", _A.Services, errors=(304,)),
     Operation("post", "/api/scale", "swarm", "Set a service's replicas.", _A.Scaling, 202, _S.Scale, RACK),
     Operation(
         "post", "/api/outage", "swarm", "Kill a service's manager and prefer another slot for 300 s.",
@@ -149,6 +149,7 @@ def describe(settings: Settings) -> Doc:
 def _described(operation: Operation, settings: Settings, components: Doc) -> Doc:
     needs_token = operation.mutates and not operation.open and settings.token is not None
     errors = {*operation.errors, *((401,) if needs_token else ()), *(CHANGE if operation.mutates else ())}
+    errors |= {503} if operation.tag != "health" else set()  # from SIGTERM to its end
     described: Doc = {
         "tags": [operation.tag],
         "summary": operation.summary,
@@ -205,8 +206,8 @@ def _refused(operation: Operation, status: int) -> Doc:
         return described
     model = operation.says if operation.path == "/readyz" else _A.Error
     described["content"] = {JSON: {"schema": _ref(model)}} if not isinstance(model, str) else {}
-    if operation.path == "/":
-        described["content"] = {"text/html": {"schema": {"type": "string"}}}
+    if operation.path == "/":  # without a board there is still a page
+        described["content"]["text/html"] = {"schema": {"type": "string"}}
     if status in {503, 504}:
         described["headers"] = {
             "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
