@@ -79,7 +79,7 @@ OPERATIONS = (
     Operation("get", "/api/stream", "pages", "What changes, as it does.", "text/event-stream", errors=(503,)),
     Operation("get", "/api/whoami", "swarm", "Which replica answers.", _A.Whoami, errors=(304,)),
     Operation("get", "/api/swarm", "swarm", "The primary service.", _A.PrimaryService, errors=(404, *READ)),
-    Operation("get", "/api/swarms", "swarm", "Every service, also one that cannot be read.", _A.Services, errors=(304,)),
+    Operation("get", "/api/swarms", "swarm", "Every service that is shown.", _A.Services, errors=(304,)),
     Operation("post", "/api/scale", "swarm", "Set a service's replicas.", _A.Scaling, 202, _S.Scale, RACK),
     Operation(
         "post", "/api/outage", "swarm", "Kill a service's manager and prefer another slot for 300 s.",
