@@ -20,6 +20,8 @@ from tests.fakes import FakeClock
 PRIMARY = "clawbucket_clawbucket"
 SECOND = "clawbucket_clawbucket-b"
 STEP = 0.05
+PUBLISHED_EVERY = 1.0
+"""Seconds between two snapshots when nothing changes, as the real observer has it."""
 
 
 def task(
@@ -43,6 +45,8 @@ class Hive:
         self._rng = Random(seed)
         self._number = 0
         self._seq = 0
+        self._told: tuple[object, ...] = ()
+        self._told_at = float("-inf")
         self.tasks: dict[str, Task] = {}
         self.ended: dict[str, TaskState] = {}
         self.troopers: dict[str, TrooperLoops] = {}
@@ -84,9 +88,12 @@ class Hive:
                     trooper.runner.step(self.clock.monotonic())
 
     def publish(self) -> None:
-        """What the rack manager does all the time."""
-        if self.bus.down:
+        """What the rack manager does: at every change, at least every second, and over a wipe too."""
+        facts = (tuple(self.tasks.values()), tuple(self.ended))
+        recent = self.clock.monotonic() - self._told_at < PUBLISHED_EVERY
+        if self.bus.down or (recent and facts == self._told):
             return
+        self._told, self._told_at = facts, self.clock.monotonic()
         lost, self.bus.in_doubt = self.bus.in_doubt, 0  # the answers to be lost are the troopers'
         self._seq += 1
         key = keys.SNAPSHOT

@@ -60,6 +60,7 @@ def test_exactly_one_manager_a_service_is_shown(hive):
 def test_without_a_lease_the_preferred_task_is_shown_unconfirmed(hive):
     """Exactly one manager is shown whenever a replica runs, and it says that it is not confirmed."""
     hive.bus.wipe()
+    hive.clock.advance(1)
     hive.publish()
     look = reader(hive)
     squad = look.board().squads[0]

@@ -151,7 +151,7 @@ class Election(RuleBasedStateMachine):
 
 TestElection = pytest.mark.slow(Election.TestCase)
 TestElection.settings = settings(
-    max_examples=150, stateful_step_count=50, deadline=None, derandomize=True,
+    max_examples=100, stateful_step_count=50, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 

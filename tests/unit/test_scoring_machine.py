@@ -96,7 +96,7 @@ class Scores(RuleBasedStateMachine):
 
 TestScores = pytest.mark.slow(Scores.TestCase)
 TestScores.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, derandomize=True,
+    max_examples=40, stateful_step_count=25, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 
