@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import SystemRandom
@@ -22,6 +23,8 @@ from clawbucket.ports import Bus, BusDown, Clock, Orders
 from clawbucket.settings import Settings
 from rack.client import RackClient
 
+ANSWERED_WITHIN = 0.2
+"""Seconds that an answer is given to leave, before the replica that gave it ends as it was asked to."""
 SOFTWARE_ERROR = 70
 """The exit code of a replica that was told to self-destruct (sysexits.h, EX_SOFTWARE): as of a crash."""
 
@@ -70,7 +73,7 @@ def assemble(
         gate=gate,
         health=health,
         board=board,
-        actions=Actions(bus, gate, clock, settings, rack, board, journals),
+        actions=Actions(bus, gate, clock, settings, rack, board, journals, _soon(on_self_destruct)),
         rack=rack,
         metrics=metrics,
         started_at=clock.iso(),
@@ -83,6 +86,19 @@ def build(settings: Settings) -> Services:
     bus = MemcachedBus(settings.memcached_host, settings.memcached_port)
     rack = RackClient(settings.rack_url, settings.rack_token)
     return assemble(settings, SystemClock(), bus, rack, on_self_destruct=_die)
+
+
+def _soon(act: Callable[[], None] | None) -> Callable[[], None] | None:
+    """``act``, once whoever asked for it has been answered."""
+    if act is None:
+        return None
+
+    def later() -> None:
+        timer = threading.Timer(ANSWERED_WITHIN, act)
+        timer.daemon = True
+        timer.start()
+
+    return later
 
 
 def _die() -> None:

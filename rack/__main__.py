@@ -35,10 +35,11 @@ _PATIENCE = 3
 
 
 APP = (sys.executable, "-m", "app")
+NURSERY = (sys.executable, "-m", "app.nursery")
 
 
-def main(command: Sequence[str] = APP) -> int:
-    """Run the rack manager over replicas that run ``command``.
+def main(command: Sequence[str] = APP, nursery: Sequence[str] = NURSERY) -> int:
+    """Run the rack manager over replicas that run ``command``, or are forked from ``nursery``.
 
     0: it was told to stop; 1: its engine broke; 2: it cannot start as it is set.
     """
@@ -54,7 +55,7 @@ def main(command: Sequence[str] = APP) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clock, metrics = SystemClock(), Metrics()
-    engine = _engine(settings, metrics, url_of(listener), command)
+    engine = _engine(settings, metrics, url_of(listener), command, nursery)
     lifeline.watch(settings.lifeline_fd, lambda: _cut(engine))
     try:
         engine.start()
@@ -100,7 +101,9 @@ def _token(settings: Settings) -> str:
     return settings.rack_token
 
 
-def _engine(settings: Settings, metrics: Metrics, url: str, command: Sequence[str]) -> LocalEngine:
+def _engine(
+    settings: Settings, metrics: Metrics, url: str, command: Sequence[str], nursery: Sequence[str]
+) -> LocalEngine:
     return LocalEngine(
         rack=settings.label,
         command=command,
@@ -113,6 +116,7 @@ def _engine(settings: Settings, metrics: Metrics, url: str, command: Sequence[st
         metrics=metrics,
         run_id=settings.run_id,
         lifeline_fd=settings.lifeline_fd,
+        nursery=nursery,
     )
 
 

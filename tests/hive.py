@@ -109,6 +109,10 @@ class Hive:
             tuple(self.tasks.values()), dict(self.ended),
         )  # fmt: skip
 
+    def running_in(self, service: str, slot: int) -> str:
+        """The id of the task in that slot."""
+        return next(t.id for t in self.tasks.values() if (t.service, t.slot) == (service, slot))
+
     def move(self, task_id: str, node: str) -> None:
         """Say that the task is on another node."""
         self.tasks[task_id] = replace(self.tasks[task_id], node_id=node)

@@ -12,6 +12,7 @@ import contextlib
 import os
 import selectors
 import signal
+import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from rack.engines import processes, replica_logs, state_file
 from rack.engines.adoption import adopt
 from rack.engines.environment import environment_of
 from rack.engines.ledger import Ledger, Start, Stop
+from rack.engines.nursery import Nursery, reap_strangers
 from rack.engines.probes import Prober
 from rack.engines.processes import Replica
 from rack.engines.restart_policy import RestartPolicy
@@ -48,7 +50,8 @@ class LocalEngine:
 
     ``services`` (the first is the primary), ``replicas`` and ``nodes`` count when ``state_dir`` holds
     nothing of the run ``run_id``; afterwards its state does. ``environment`` is what every replica gets
-    beside its own facts, ``lifeline_fd`` is handed on to each. ``rack`` is the rack's label.
+    beside its own facts, ``lifeline_fd`` is handed on to each. ``rack`` is the rack's label. ``nursery`` is
+    the program to fork replicas from, where the machine can.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class LocalEngine:
         lifeline_fd: int | None = None,
         timing: Timing | None = None,
         policy: RestartPolicy | None = None,
+        nursery: Sequence[str] = (),
     ) -> None:
         self._rack = rack
         self._command = tuple(command)
@@ -94,6 +98,8 @@ class LocalEngine:
         self._leaving = False
         self._unsaved = False
         self._lock_file: IO[str] | None = None
+        self._nursery: Nursery | None = None
+        self._nursery_command = nursery
         self._selector = selectors.DefaultSelector()
         self._prober = Prober(self._selector, clock, self._timing, self._judged)
         self._wake_out, self._wake_in = os.pipe()
@@ -109,6 +115,9 @@ class LocalEngine:
         """Take up what runs, and begin. state_file.Locked when another engine lives in the directory."""
         self._lock_file = state_file.lock(self._directory)
         self._logs.mkdir(parents=True, exist_ok=True)
+        if self._nursery_command:
+            log_file = self._directory / "nursery.log"
+            self._nursery = Nursery(self._nursery_command, self._environment, log_file)
         state = state_file.load(self._directory / "rack.json")
         if state is None or state.run != self._run_id:
             state = self._first
@@ -135,6 +144,8 @@ class LocalEngine:
             if self._wake_in < 0:
                 return
             self._prober.close()
+            if self._nursery is not None:
+                self._nursery.close()
             for replica in self._replicas.values():
                 replica.close()
             self._selector.close()
@@ -310,13 +321,7 @@ class LocalEngine:
                 self._save()
             for task, listener in ready:
                 try:
-                    pid = processes.spawn(
-                        self._command,
-                        self._environment_of(task),
-                        replica_logs.path_of(self._logs, task.name),
-                        listener,
-                        self._lifeline_fd,
-                    )
+                    pid = self._spawn(task, listener)
                 except OSError as error:
                     log.warning("replica cannot be started", task=task.name, reason=str(error))
                     self._ledger.rejected(task.id, f"{self._command[0]}: {error.strerror or error}")
@@ -326,6 +331,15 @@ class LocalEngine:
                 self._ledger.started(task.id, pid, replica.created)
                 self._prober.watch(task.id, "{}:{}".format(*listener.getsockname()), starting=True)
                 log.info("replica started", task=task.name, pid=pid)
+
+    def _spawn(self, task: Task, listener: socket.socket) -> int:
+        """A process for the task: a fork where there is a nursery, else a program of its own. OSError."""
+        environment, log_file = self._environment_of(task), replica_logs.path_of(self._logs, task.name)
+        if self._nursery is not None:
+            pid = self._nursery.spawn(environment, log_file, listener, self._lifeline_fd)
+            if pid is not None:
+                return pid
+        return processes.spawn(self._command, environment, log_file, listener, self._lifeline_fd)
 
     def _environment_of(self, task: Task) -> dict[str, str]:
         snapshot = self._ledger.snapshot(self._rack)
@@ -390,6 +404,8 @@ class LocalEngine:
             self._restarts[service] = total
 
     def _tidy(self) -> None:
+        if self._nursery is not None:
+            reap_strangers({replica.pid for replica in self._replicas.values()})
         snapshot = self._ledger.snapshot(self._rack)
         known = {task.name for task in snapshot.tasks}
         for service in snapshot.services:

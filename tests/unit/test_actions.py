@@ -46,10 +46,20 @@ class Desk:
         self.hive = Hive(services=(PRIMARY, SECOND))
         self.hive.run(4)
         self.rack = Rack()
-        hive, settings = self.hive, Settings(service_name=PRIMARY, swarm_services=(PRIMARY, SECOND))
+        self.own = self.hive.running_in(PRIMARY, 2)
+        self.ended_itself = 0
+        hive, settings = (
+            self.hive,
+            Settings(service_name=PRIMARY, task_id=self.own, swarm_services=(PRIMARY, SECOND)),
+        )
         self.board = BoardReader(hive.bus, hive.gate, hive.clock, settings)
         journals = Journals.on(hive.bus, hive.gate, hive.clock)
-        self.acts = Actions(hive.bus, hive.gate, hive.clock, settings, self.rack, self.board, journals)
+        self.acts = Actions(
+            hive.bus, hive.gate, hive.clock, settings, self.rack, self.board, journals, self._end_own
+        )  # fmt: skip
+
+    def _end_own(self) -> None:
+        self.ended_itself += 1
 
 
 @pytest.fixture
@@ -106,6 +116,12 @@ def test_a_task_on_another_node_is_reached_by_an_order(desk):
     assert desk.hive.destroyed == [who]
     acks = Journal(desk.hive.bus, desk.hive.gate, desk.hive.clock, codecs.ACKS, who)
     assert [ack.result for ack in acks.read()] == ["applied"]
+
+
+def test_a_replica_ends_its_own_task_itself(desk):
+    """Its own task is ended after the answer, not by the rack manager in the middle of it."""
+    desk.acts.self_destruct(PRIMARY, desk.own)
+    assert (desk.ended_itself, desk.rack.killed) == (1, [])
 
 
 def test_unknown_tasks_and_services_are_told(desk):

@@ -117,7 +117,7 @@ class Election(RuleBasedStateMachine):
 
     @rule()
     def bus_is_wiped(self) -> None:
-        """Only between writes: an ``add`` decided before a wipe and sent after it is the ADR's known limit."""
+        """Only between writes: an ``add`` decided before a wipe and sent after is the ADR's known limit."""
         if not any(p.bid.how is How.ADD for p in self.pending.values()):
             self.bus.wipe()
 

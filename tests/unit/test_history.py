@@ -74,6 +74,6 @@ def test_logs_become_a_history(tmp_path):
     path.write_text("plain text\n" + "\n".join(json.dumps(line) for line in lines) + '\n{"event": "lead')
     killed = 1795255204.5
     history = read_logs([path], {"a": killed})
-    assert [(r.epoch, r.end - r.begin) for r in history.reigns][0] == (5, 1.0)
+    assert next((r.epoch, r.end - r.begin) for r in history.reigns) == (5, 1.0)
     assert history.reigns[1].end == killed
     assert history.scores == [Score("a", 1, "win", 1)]

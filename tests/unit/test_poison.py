@@ -26,7 +26,8 @@ def hostile_values(rng: Random) -> list[bytes]:
     shapes: list[object] = [
         None, True, [], {}, "text", 1.5, -1, HUGE, [None], [[]], [{}], {"task_id": None},
         {"task_id": "x" * 5000, "epoch": 1, "renewal": 1},
-        {"task_id": "x", "epoch": HUGE, "renewal": 1}, {"task_id": "x", "epoch": START_MS + 10**12, "renewal": 0},
+        {"task_id": "x", "epoch": HUGE, "renewal": 1},
+        {"task_id": "x", "epoch": START_MS + 10**12, "renewal": 0},
         {"choice": "lizard", "from": "x", "at": "", "round": 1, "epoch": 1},
         {"choice": "rock", "from": "x", "at": "", "round": 10**15, "epoch": START_MS},
         {"text": "<script>alert(1)</script>", "at": "", "source": "x" * 10_000},
@@ -48,7 +49,7 @@ def every_key(hive: Hive) -> list[str]:
 
 @pytest.mark.slow
 def test_a_thousand_hostile_values_stop_no_loop():
-    """After 1,000 hostile values under every key all is as it should be within 12 s, and nothing had a bug."""
+    """After 1,000 hostile values under every key all is well within 12 s, and nothing had a bug."""
     rng = Random(1)
     hive = Hive(services=(PRIMARY, SECOND))
     hive.run(4)

@@ -1,4 +1,4 @@
-"""The scoring rule under every schedule: rounds, kills, stops, a bus that is cut off, wiped or loses answers."""
+"""The scoring rule under every schedule: rounds, kills, stops, a bus cut off, wiped or losing answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Scores(RuleBasedStateMachine):
         self.highest_epoch = 0
 
     def _in_slot(self, slot: int) -> str:
-        return next(t.id for t in self.hive.tasks.values() if t.slot == slot)
+        return self.hive.running_in(PRIMARY, slot)
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 2.5]))
     def time_passes(self, seconds: float) -> None:
