@@ -141,7 +141,7 @@ class RunningRack:
         """What the rack manager says now."""
         snapshot = self.client.snapshot()
         if snapshot is None:
-            raise AssertionError("the rack manager has no snapshot")
+            raise LookupError("the rack manager has no snapshot yet")
         return snapshot
 
     def running(self, service: str | None = None) -> list[Task]:

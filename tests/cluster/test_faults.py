@@ -122,6 +122,16 @@ def test_a_killed_program_returns_on_its_port(running, program):
     assert ids(running) == before
 
 
+def test_a_self_destruct_is_answered_whichever_replica_takes_it(running):
+    """Twelve orders through the gateway, some of which reach their own target: each is answered 202."""
+    settled(running)
+    for turn in range(12):
+        victim = running.running(SECOND)[turn % 3]
+        status, body = running.ask("POST", "/api/self_destruct", {"service": SECOND, "task_id": victim.id})
+        assert (status, body.get("removed_task_id")) == (202, victim.id), body
+        whole(running, without=victim.id)
+
+
 def test_a_request_in_flight_outlives_its_replica(running):
     """GETs through the gateway go on without an error while a replica is killed."""
     settled(running)
