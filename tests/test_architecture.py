@@ -138,7 +138,7 @@ def test_the_programs_do_not_import_each_other():
 
 def test_the_environment_is_read_in_settings_only():
     """``os.environ`` has one reader; who starts a process may hand the environment on."""
-    starters = ("clawbucket/settings.py", "clawbucket/cli/", "rack/engines/", "rack/__main__.py", "bench/")
+    starters = ("clawbucket/settings.py", "clawbucket/cli/", "rack/engines/", "app/nursery.py", "bench/")
     readers = [
         name(path)
         for path in sources()

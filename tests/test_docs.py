@@ -366,7 +366,7 @@ def test_no_command_or_option_is_documented_that_does_not_exist():
 
 TIMES: dict[str, Iterable[float]] = {
     "heartbeat;": (membership.BEAT_EVERY, membership.SUSPECT_AFTER, membership.MISSING_AFTER),
-    "lease:": (Lease().renew, Lease().step_down, Lease().dead_after, Lease().by_rank),
+    "lease:": (Lease().renew, Lease().step_down, Lease().dead_after, Lease().by_rank, Lease().vacant),
     "snapshot at least": (observer.AT_LEAST_EVERY, board.SILENT_AFTER),
     "board:": (board.MAX_AGE,),
     "round:": (rps.DEFAULT_INTERVAL, rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),

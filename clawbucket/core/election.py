@@ -6,7 +6,8 @@ and Kubernetes' leader election (client-go), which like this never compares two 
 follower measures on its own clock how long the lease has not moved. It differs in three ways. The
 preference among candidates is deterministic, so the followers stagger their attempts by rank instead
 of by chance. The rack manager's word that the holder's process has ended frees the lease at once. And
-memcached forgets, so an absent lease is waited out like an unmoved one. docs/adr/0001 tells what this
+memcached forgets, so a lease that was put where none was is on *probation*: it must be held, renewal by
+renewal, for as long as any leader of before might still believe in itself. docs/adr/0001 tells what this
 cannot promise.
 
 Whoever drives a ``Candidacy`` reads the lease, calls ``see``, asks ``decide`` what to write, writes it by
@@ -25,12 +26,16 @@ from clawbucket.core.records import Lease
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. A leader must stop (``step_down``) well before any follower may start (``dead_after``)."""
+    """Seconds. A leader must stop (``step_down``) well before any follower may start (``dead_after``).
+
+    ``vacant``: how long a lease is absent before others than its former leader put theirs there.
+    """
 
     renew: float = 0.4
     step_down: float = 1.0
     dead_after: float = 1.5
     by_rank: float = 0.15
+    vacant: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.renew < self.step_down < self.dead_after:
@@ -46,10 +51,14 @@ class How(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Bid:
-    """What to write: ``lease`` by ``how``. ``lease.released`` gives the leadership up."""
+    """What to write: ``lease`` by ``how``. ``lease.released`` gives the leadership up.
+
+    ``blind``: nothing on the bus shows that nobody else leads; what is won so is on probation.
+    """
 
     lease: Lease
     how: How
+    blind: bool = False
 
 
 def _give_up(lease: Lease) -> Bid:
@@ -80,6 +89,7 @@ class Candidacy:
         self._freed_at: float | None = None
         self._held: Lease | None = None
         self._confirmed_at = 0.0
+        self._probation: tuple[int, float] | None = None
         self._beats_when_won: dict[str, int] = {}
         self._bid: Bid | None = None
         self._bid_at = 0.0
@@ -117,12 +127,15 @@ class Candidacy:
             self._unmoved_since, self._freed_at = now, None
         self._seen = lease
         if lease is None:
+            self._probation = None
             return
         self._highest_epoch = max(self._highest_epoch, lease.epoch)
         if (lease.released or holder_ended) and self._freed_at is None:
             self._freed_at = now
         if self._held and (lease.task_id, lease.epoch) != (self._held.task_id, self._held.epoch):
             self._held = None
+        if self._probation and (lease.task_id, lease.epoch) != (self.task_id, self._probation[0]):
+            self._probation = None
 
     def decide(
         self, now: float, wall_ms: int, order: tuple[str, ...], beats: Mapping[str, int]
@@ -141,8 +154,8 @@ class Candidacy:
                 return self._place(_give_up(lease), now)  # drained or on its way out: no candidate waits
             return None
         if lease is None:
-            if leading or self._waited(now, self._unmoved_since + self._timing.dead_after, order):
-                return self._place(Bid(self._fresh(wall_ms), How.ADD), now)
+            if leading or self._waited(now, self._unmoved_since + self._timing.vacant, order):
+                return self._place(Bid(self._fresh(wall_ms), How.ADD, blind=not leading), now)
             return None
         if lease.task_id == self.task_id and not lease.released:
             return self._own(lease, now, wall_ms, order, beats, leading=leading)
@@ -156,7 +169,7 @@ class Candidacy:
 
     def overwrite_poison(self, bid: Bid) -> Bid:
         """The same bid where the key holds poison: it cannot be added to, only compared and swapped."""
-        self._bid = Bid(bid.lease, How.CAS)
+        self._bid = replace(bid, how=How.CAS)
         return self._bid
 
     def release(self, now: float) -> Bid | None:
@@ -168,14 +181,22 @@ class Candidacy:
         self._held = None
         return bid
 
-    def confirmed(self, beats: Mapping[str, int]) -> None:
-        """The bus stored the last bid. Counted from before it was sent."""
+    def confirmed(self, beats: Mapping[str, int], now: float) -> None:
+        """The bus stored the last bid, and said so by ``now``. A leadership counts from before it was sent.
+
+        Probation counts from the answer: whoever led before the lease was lost had renewed it before that.
+        """
         if self._bid is None:
             return
         lease = self._bid.lease
         if lease.released:
-            self._held = None
+            self._held = self._probation = None
+        elif self._bid.blind:
+            self._probation = (lease.epoch, now + self._timing.dead_after)
+        elif self._probation and self._bid_at < self._probation[1]:
+            pass  # renewed, and still on probation
         else:
+            self._probation = None
             if self._held is None or self._held.epoch != lease.epoch:
                 self._beats_when_won = dict(beats)
             self._held, self._confirmed_at = lease, self._bid_at
@@ -199,10 +220,17 @@ class Candidacy:
         *, leading: bool,
     ) -> Bid | None:  # fmt: skip
         """The bus says that this task holds the lease."""
+        if self._probation is not None:
+            if now >= self._probation[1]:
+                # In an epoch of now: the one that was bid for may be older than what others led in since.
+                return self._place(Bid(self._fresh(wall_ms), How.CAS), now)
+            if now - self._bid_at >= self._timing.renew:
+                return self._place(Bid(replace(lease, renewal=lease.renewal + 1), How.CAS), now)
+            return None
         if not leading:
-            # Stepped down meanwhile, or a bid in doubt did land: a new epoch, since what others
-            # believed in between is unknown. The CAS proves that nobody took over.
-            return self._place(Bid(self._fresh(wall_ms), How.CAS), now)
+            # Stepped down meanwhile, or a bid in doubt did land: a new epoch and probation, since what
+            # others believed in between is unknown.
+            return self._place(Bid(self._fresh(wall_ms), How.CAS, blind=True), now)
         better = order[: order.index(self.task_id)]
         if any(beats.get(who, -1) > self._beats_when_won.get(who, -1) for who in better):
             return self._place(_give_up(lease), now)

@@ -99,7 +99,7 @@ class Leadership:
             self._candidacy.in_doubt()
             raise
         if stored:
-            self._candidacy.confirmed(beats)
+            self._candidacy.confirmed(beats, self._clock.monotonic())
         else:
             self._candidacy.refused()
 

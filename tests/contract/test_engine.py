@@ -357,7 +357,7 @@ def test_one_rack_manager_a_directory(rig: LocalRig, monkeypatch: pytest.MonkeyP
 
 # The program ------------------------------------------------------------------------------------------
 
-PROGRAM = "import os, sys; from rack.__main__ import main; os._exit(main(sys.argv[1:]))"
+PROGRAM = "import os, sys; from rack.__main__ import main; os._exit(main(sys.argv[1:], nursery=()))"
 
 
 class Program:

@@ -76,6 +76,17 @@ class Election(RuleBasedStateMachine):
         for slot in self.names:
             self.looks(slot)
 
+    @rule(awake=st.sets(WHO, min_size=1), ticks=st.sampled_from([3, 10, 25]))
+    def they_go_on(self, awake: set[str], ticks: int) -> None:
+        """Ordinary life of those that are not stopped: a look and a write each tenth of a second."""
+        for _ in range(ticks):
+            self.clock.advance(0.1)
+            for slot in sorted(awake):
+                self.looks(slot)
+                self.writes(slot, answer_lost=False)
+                self.no_two_lead_at_once()
+                self.an_epoch_has_one_leader()
+
     @rule(order=st.permutations(["t1", "t2", "t3"]))
     def everybody_writes(self, order: list[str]) -> None:
         """The race that follows."""
@@ -99,7 +110,7 @@ class Election(RuleBasedStateMachine):
             me.in_doubt()
             return
         if stored:
-            me.confirmed(dict(self.beats))
+            me.confirmed(dict(self.beats), self.clock.monotonic())
         else:
             me.refused()
 
@@ -117,9 +128,8 @@ class Election(RuleBasedStateMachine):
 
     @rule()
     def bus_is_wiped(self) -> None:
-        """Only between writes: an ``add`` decided before a wipe and sent after is the ADR's known limit."""
-        if not any(p.bid.how is How.ADD for p in self.pending.values()):
-            self.bus.wipe()
+        """At any moment, also between a look and the write that it led to."""
+        self.bus.wipe()
 
     @rule(
         raw=st.sampled_from(
@@ -127,8 +137,7 @@ class Election(RuleBasedStateMachine):
         )
     )
     def is_poisoned(self, raw: bytes) -> None:
-        if not any(p.bid.how is How.ADD for p in self.pending.values()):
-            self.bus.set(KEY, raw, 86_400)
+        self.bus.set(KEY, raw, 86_400)
 
     @invariant()
     def no_two_lead_at_once(self) -> None:
@@ -151,9 +160,26 @@ class Election(RuleBasedStateMachine):
 
 TestElection = pytest.mark.slow(Election.TestCase)
 TestElection.settings = settings(
-    max_examples=100, stateful_step_count=50, deadline=None, derandomize=True,
+    max_examples=150, stateful_step_count=50, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
+
+
+def test_a_wipe_makes_no_second_leader_beside_one_that_is_stopped():
+    """The leader stops, the bus is wiped, another takes what is not there: not while the first may lead."""
+    for stalled_write in (False, True):
+        machine = Election()
+        machine.they_go_on({"t1"}, 25)
+        assert machine.candidates["t1"].leads(machine.clock.monotonic()) is not None
+        if stalled_write:
+            machine.bus.wipe()
+            machine.clock.advance(0.6)
+            machine.looks("t2")
+            machine.they_go_on({"t1"}, 3)
+        machine.bus_is_wiped()
+        machine.writes("t2", answer_lost=False)
+        machine.they_go_on({"t2"}, 40)
+        assert machine.candidates["t2"].leads(machine.clock.monotonic()) is not None
 
 
 def driven(slots: int = 2) -> tuple[FakeClock, list[Candidacy], tuple[str, ...]]:
@@ -166,10 +192,22 @@ def driven(slots: int = 2) -> tuple[FakeClock, list[Candidacy], tuple[str, ...]]
     return clock, candidates, order
 
 
-def test_a_fresh_candidate_waits_before_it_adds():
-    """With no lease on the bus nobody bids before a lease could have died; then the first does."""
+def elected(candidate: Candidacy, clock: FakeClock, order: tuple[str, ...], ahead_ms: int = 0) -> None:
+    """Have it win an absent lease and serve its probation."""
+    clock.advance(2)
+    candidate.decide(clock.monotonic(), clock.wall_ms() + ahead_ms, order, {})
+    candidate.confirmed({}, clock.monotonic())
+    assert candidate.leads(clock.monotonic()) is None
+    clock.advance(1.5)
+    candidate.decide(clock.monotonic(), clock.wall_ms(), order, {})
+    candidate.confirmed({}, clock.monotonic())
+    assert candidate.leads(clock.monotonic()) is not None
+
+
+def test_an_absent_lease_is_left_to_its_former_leader_for_a_moment():
+    """Half a second passes before anybody else bids for what is not there; then the first does."""
     clock, (first, second), order = driven()
-    clock.advance(1.49)
+    clock.advance(0.49)
     assert first.decide(clock.monotonic(), clock.wall_ms(), order, {}) is None
     clock.advance(0.02)
     assert first.decide(clock.monotonic(), clock.wall_ms(), order, {}).how is How.ADD
@@ -179,18 +217,36 @@ def test_a_fresh_candidate_waits_before_it_adds():
 def test_the_second_candidate_bids_a_rank_later():
     """The k-th candidate bids k x 150 ms after the first may."""
     clock, (_, second), order = driven()
-    clock.advance(1.66)
+    clock.advance(0.66)
     assert second.decide(clock.monotonic(), clock.wall_ms(), order, {}).how is How.ADD
+
+
+def test_a_lease_put_where_none_was_is_on_probation():
+    """It leads only by a renewal sent 1.5 s after the bus took it: a leader of before has stopped then."""
+    clock, (first, _), order = driven()
+    clock.advance(2)
+    first.decide(clock.monotonic(), clock.wall_ms(), order, {})
+    first.confirmed({}, clock.monotonic())
+    for _ in range(3):
+        clock.advance(0.45)
+        assert first.decide(clock.monotonic(), clock.wall_ms(), order, {}) is not None
+        first.confirmed({}, clock.monotonic())
+        assert first.leads(clock.monotonic()) is None
+    clock.advance(0.2)
+    first.decide(clock.monotonic(), clock.wall_ms(), order, {})
+    first.confirmed({}, clock.monotonic())
+    assert first.leads(clock.monotonic()) is not None
 
 
 def test_a_leader_steps_down_a_second_after_its_last_confirmed_renewal():
     """Counted from before the renewal left, whatever became of the next one."""
     clock, (first, _), order = driven()
-    clock.advance(2)
+    elected(first, clock, order)
+    clock.advance(0.5)
     sent_at = clock.monotonic()
     first.decide(sent_at, clock.wall_ms(), order, {})
     clock.advance(0.3)
-    first.confirmed({})
+    first.confirmed({}, clock.monotonic())
     assert first.leads(sent_at + 0.99) is not None
     assert first.leads(sent_at + 1.0) is None
 
@@ -198,9 +254,7 @@ def test_a_leader_steps_down_a_second_after_its_last_confirmed_renewal():
 def test_an_epoch_is_above_the_highest_seen_even_when_the_wall_clock_is_behind():
     """An epoch is max(highest seen + 1, unix milliseconds)."""
     clock, (first, second), order = driven()
-    clock.advance(2)
-    first.decide(clock.monotonic(), clock.wall_ms() + 5_000_000, order, {})
-    first.confirmed({})
+    elected(first, clock, order, ahead_ms=5_000_000)
     lease = first.lease
     second.see(lease, clock.monotonic())
     clock.advance(2)
