@@ -88,7 +88,7 @@ def yardstick(body: bytes) -> Iterator[str]:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         Path(file.name).write_bytes(body)
         command = [sys.executable, "-m", "bench.ready_bytes", f"127.0.0.1:{port}", file.name]
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         http = urllib3.PoolManager(timeout=2.0, retries=False)
         url = f"http://127.0.0.1:{port}/ready"
         try:
