@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask, request
 from htmx_flask import Htmx
 
-from app import arm, chat, dashboard, errors, haiku, health_routes, orders, rps, session, stream, swarm
+from app import arm, chat, dashboard, errors, haiku, health_routes, orders, rps, session, stream, swarm, wire
 from app.envelope import sealed
 from app.errors import Refusal
 from app.fanout import Fanout
 from app.metrics import Gauge
-from app.reading import Reading
+from app.reading import Plain, Reading, Ready
 from app.schemas import LARGEST_BODY
 from app.security import SAFE_METHODS, Guard
 from app.services import Services
+from clawbucket.ports import ClawError
 
 WITHOUT_TOKEN = frozenset({"session.login", "session.logout"})
 """The mutations that nobody need be logged in for."""
@@ -32,6 +35,16 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
     )
     guard = Guard(services.settings)
     reading = Reading(services.board, services.clock)
+    every = Ready(wire.swarms)
+
+    def swarms_at_once(environ: dict[str, Any]) -> Plain | None:
+        """What most requests ask for: the ready bytes, where nothing is out of the ordinary."""
+        if services.health.draining:
+            return None
+        try:
+            return every.plain(reading.board(environ), environ)
+        except ClawError:
+            return None
 
     @app.before_request
     def guarded() -> None:
@@ -43,7 +56,7 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
     for routes in (
         dashboard.blueprint(services),
         stream.blueprint(fanout),
-        swarm.blueprint(services, reading),
+        swarm.blueprint(services, reading, every),
         orders.blueprint(services),
         chat.blueprint(services, reading),
         arm.blueprint(services, reading),
@@ -54,5 +67,5 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
     ):
         app.register_blueprint(routes)
     errors.install(app)
-    app.wsgi_app = sealed(app, services.metrics, services.clock)  # type: ignore[method-assign, assignment]
+    app.wsgi_app = sealed(app, services.metrics, services.clock, {"/api/swarms": swarms_at_once})  # type: ignore[method-assign, assignment]
     return app

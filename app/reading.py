@@ -8,7 +8,7 @@ now the other.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -19,6 +19,10 @@ from clawbucket.board import MAX_AGE, BoardReader
 from clawbucket.core.board import Board
 from clawbucket.ports import Clock
 
+Environ = Mapping[str, Any]
+"""A request as WSGI has it."""
+Plain = tuple[str, list[tuple[str, str]], bytes]
+"""An answer: status line, headers, body."""
 READ_AFTER = "HTTP_X_CLAWBUCKET_READ_AFTER"
 """The gateway's request header: milliseconds since the last mutation that it saw succeed (the WSGI name)."""
 SPACING = 0.05
@@ -37,9 +41,9 @@ class Reading:
         self._forced_at = float("-inf")
         self._pause = threading.Event()
 
-    def board(self) -> Board:
+    def board(self, environ: Environ | None = None) -> Board:
         """The board for this request. BusDown while there never was one."""
-        asked = request.environ.get(READ_AFTER)
+        asked = (request.environ if environ is None else environ).get(READ_AFTER)
         return self._board.board() if asked is None else self._board.board(self._max_age(asked))
 
     def _max_age(self, asked: str) -> float:
@@ -66,20 +70,30 @@ class Ready:
 
     def answer(self, board: Board) -> Response:
         """What ``make`` says of the board: 200, or 304 where the client has it."""
+        status, headers, body = self.plain(board, request.environ)
+        return Response(body, status, headers)
+
+    def plain(self, board: Board, environ: Environ) -> Plain:
+        """The same, before Flask makes a response of it."""
         known, body, etag = self._kept
         if known is not board:
             body = orjson.dumps(self._make(board))
             etag = etag_of(body)
             self._kept = (board, body, etag)
-        return told(body, etag)
+        return _plain(body, etag, environ)
 
 
 def told(body: bytes, etag: str) -> Response:
     """JSON bytes as an answer: 200, or 304 where the client has them."""
-    match = request.environ.get("HTTP_IF_NONE_MATCH")
+    status, headers, body = _plain(body, etag, request.environ)
+    return Response(body, status, headers)
+
+
+def _plain(body: bytes, etag: str, environ: Environ) -> Plain:
+    match = environ.get("HTTP_IF_NONE_MATCH")
     if match is not None and has(match, etag):
-        return Response(status=304, headers=[("ETag", etag), REVALIDATE])
-    return Response(body, headers=[JSON_HEADERS, ("ETag", etag), REVALIDATE])
+        return "304 NOT MODIFIED", [("ETag", etag), REVALIDATE], b""
+    return "200 OK", [JSON_HEADERS, ("ETag", etag), REVALIDATE], body
 
 
 def etag_of(body: bytes) -> str:

@@ -13,13 +13,12 @@ from clawbucket.core.callsign import color_of, name_of
 from clawbucket.ports import BusDown, EngineDown, ServiceUnknown
 
 
-def blueprint(services: Services, reading: Reading) -> Blueprint:
-    """``/api/whoami``, ``/api/swarm`` and ``/api/swarms``."""
+def blueprint(services: Services, reading: Reading, every: Ready) -> Blueprint:
+    """``/api/whoami``, ``/api/swarm`` and ``/api/swarms``, of which ``every`` keeps the answer ready."""
     routes = Blueprint("swarm", __name__)
     settings = services.settings
     me = orjson.dumps(whoami(services))
     my_etag = etag_of(me)
-    every = Ready(wire.swarms)
     primary = Ready(_primary)
 
     @routes.get("/api/whoami")

@@ -55,7 +55,9 @@ def _ratios(base: list[load.Result], straight: list[load.Result], through: list[
     rates = [r.rate for r in base]
     p99 = [s.percentile(0.99) / b.percentile(0.99) for s, b in zip(straight, base, strict=True)]
     return [
-        Figure("ready bytes, the yardstick", median(rates), "1/s", raw=rates),
+        Figure(
+            f"ready bytes, the yardstick, {load.CONNECTIONS} connections", median(rates), "1/s", raw=rates
+        ),
         at_least("/api/swarms straight, rate ratio", _shares(straight, base), "x", 0.5),
         at_most("/api/swarms straight, p99 ratio", median(p99), "x", 3.0, p99),
         at_least("/api/swarms through the gateway, rate ratio", _shares(through, base), "x", 0.35),
