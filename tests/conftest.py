@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from bench.rack import free_port
+
 _GRACE = 2.0
 """Seconds that a thread may take to end after its test."""
 
@@ -50,14 +52,6 @@ class Memcached:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for_port(port: int, timeout: float = 10.0) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from bench.rack import free_port
 from tests.browser.chromium import NoBrowser, chromium
-from tests.conftest import free_port, wait_for_port
+from tests.conftest import wait_for_port
 
 ROOT = Path(__file__).parents[2]
 

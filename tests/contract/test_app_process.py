@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.conftest import free_port
+from bench.rack import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.rack import free_port
 from clawbucket.bus.memcached import MemcachedBus
 from clawbucket.bus.memory import MemoryBus
 from clawbucket.clock import SystemClock
 from clawbucket.ports import Bus, BusDown, BusInDoubt, BusRefused
-from tests.conftest import Memcached, free_port
+from tests.conftest import Memcached
 
 
 @pytest.fixture(params=["memcached", "memory"])

@@ -13,10 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.rack import free_port
 from rack.__main__ import NURSERY
 from rack.engines import processes
 from rack.engines.nursery import Nursery, reap_strangers
-from tests.conftest import free_port, wait_for_port
+from tests.conftest import wait_for_port
 
 pytestmark = [
     pytest.mark.slow,
