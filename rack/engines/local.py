@@ -12,7 +12,6 @@ import contextlib
 import os
 import selectors
 import signal
-import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,14 +22,13 @@ import structlog
 
 from clawbucket.core.model import Snapshot, Task
 from clawbucket.ports import Clock, EngineDown
-from rack.engines import processes, replica_logs, state_file
+from rack.engines import processes, state_file
 from rack.engines.adoption import adopt
-from rack.engines.environment import environment_of
 from rack.engines.ledger import Ledger, Start, Stop
-from rack.engines.nursery import Nursery, reap_strangers
 from rack.engines.probes import Prober
 from rack.engines.processes import Replica
 from rack.engines.restart_policy import RestartPolicy
+from rack.engines.starter import Starter
 from rack.engines.state import first_state, new_id
 from rack.engines.timing import Timing
 from rack.metrics import Metrics
@@ -73,14 +71,11 @@ class LocalEngine:
         nursery: Sequence[str] = (),
     ) -> None:
         self._rack = rack
-        self._command = tuple(command)
-        self._environment = dict(environment)
         self._directory = state_dir.resolve()
-        self._logs = self._directory / "logs"
+        self._starter = Starter(command, nursery, environment, self._directory, lifeline_fd)
         self._clock = clock
         self._metrics = metrics
         self._run_id = run_id
-        self._lifeline_fd = lifeline_fd
         self._timing = timing or Timing()
         self._policy = policy or RestartPolicy()
         self._first = first_state(run_id, services, replicas, nodes)
@@ -98,8 +93,6 @@ class LocalEngine:
         self._leaving = False
         self._unsaved = False
         self._lock_file: IO[str] | None = None
-        self._nursery: Nursery | None = None
-        self._nursery_command = nursery
         self._selector = selectors.DefaultSelector()
         self._prober = Prober(self._selector, clock, self._timing, self._judged)
         self._wake_out, self._wake_in = os.pipe()
@@ -114,10 +107,7 @@ class LocalEngine:
     def start(self) -> None:
         """Take up what runs, and begin. state_file.Locked when another engine lives in the directory."""
         self._lock_file = state_file.lock(self._directory)
-        self._logs.mkdir(parents=True, exist_ok=True)
-        if self._nursery_command:
-            log_file = self._directory / "nursery.log"
-            self._nursery = Nursery(self._nursery_command, self._environment, log_file)
+        self._starter.prepare()
         state = state_file.load(self._directory / "rack.json")
         if state is None or state.run != self._run_id:
             state = self._first
@@ -144,8 +134,7 @@ class LocalEngine:
             if self._wake_in < 0:
                 return
             self._prober.close()
-            if self._nursery is not None:
-                self._nursery.close()
+            self._starter.close()
             for replica in self._replicas.values():
                 replica.close()
             self._selector.close()
@@ -321,36 +310,16 @@ class LocalEngine:
                 self._save()
             for task, listener in ready:
                 try:
-                    pid = self._spawn(task, listener)
+                    pid = self._starter.spawn(task, self._ledger.snapshot(self._rack), listener)
                 except OSError as error:
                     log.warning("replica cannot be started", task=task.name, reason=str(error))
-                    self._ledger.rejected(task.id, f"{self._command[0]}: {error.strerror or error}")
+                    self._ledger.rejected(task.id, f"{self._starter.program}: {error.strerror or error}")
                     continue
                 replica = Replica(pid, processes.born(pid))
                 self._hold(task.id, replica)
                 self._ledger.started(task.id, pid, replica.created)
                 self._prober.watch(task.id, "{}:{}".format(*listener.getsockname()), starting=True)
                 log.info("replica started", task=task.name, pid=pid)
-
-    def _spawn(self, task: Task, listener: socket.socket) -> int:
-        """A process for the task: a fork where there is a nursery, else a program of its own. OSError."""
-        environment, log_file = self._environment_of(task), replica_logs.path_of(self._logs, task.name)
-        if self._nursery is not None:
-            pid = self._nursery.spawn(environment, log_file, listener, self._lifeline_fd)
-            if pid is not None:
-                return pid
-        return processes.spawn(self._command, environment, log_file, listener, self._lifeline_fd)
-
-    def _environment_of(self, task: Task) -> dict[str, str]:
-        snapshot = self._ledger.snapshot(self._rack)
-        return environment_of(
-            task,
-            base=self._environment,
-            hostname=next(node.hostname for node in snapshot.nodes if node.id == task.node_id),
-            services=[service.name for service in snapshot.services],
-            state_dir=self._directory,
-            lifeline=self._lifeline_fd is not None,
-        )
 
     def _hold(self, task_id: str, replica: Replica) -> None:
         self._replicas[task_id] = replica
@@ -404,14 +373,11 @@ class LocalEngine:
             self._restarts[service] = total
 
     def _tidy(self) -> None:
-        if self._nursery is not None:
-            reap_strangers({replica.pid for replica in self._replicas.values()})
         snapshot = self._ledger.snapshot(self._rack)
         known = {task.name for task in snapshot.tasks}
         for service in snapshot.services:
             known |= {task.name for task in self._ledger.history(service.name)}
         try:
-            replica_logs.trim(self._logs)
-            replica_logs.prune(self._logs, known)
+            self._starter.tidy({replica.pid for replica in self._replicas.values()}, known)
         except OSError as error:
             log.warning("logs cannot be tidied", reason=str(error))

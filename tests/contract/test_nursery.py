@@ -17,7 +17,6 @@ from bench.rack import free_port
 from rack.__main__ import NURSERY
 from rack.engines import processes
 from rack.engines.nursery import Nursery, reap_strangers
-from tests.conftest import wait_for_port
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,6 +47,13 @@ def environment(task_id: str) -> dict[str, str]:
     }
 
 
+def ask(port: int, path: str) -> str:
+    """What the replica answers; the question waits in its socket until it is there to answer."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        body: bytes = answer.read()
+    return body.decode()
+
+
 def test_a_forked_replica_is_one_like_any_other(nursery, tmp_path):
     """It serves on its socket, shows its own environment, leads a session, tells its exit code."""
     born = []
@@ -60,9 +66,7 @@ def test_a_forked_replica_is_one_like_any_other(nursery, tmp_path):
         listener.close()
         born.append((number, pid, port, log))
     for number, pid, port, log in born:
-        wait_for_port(port)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/whoami", timeout=10) as answer:
-            assert f'"task_id":"{number}"' in answer.read().decode()
+        assert f'"task_id":"{number}"' in ask(port, "/api/whoami")
         process = psutil.Process(pid)
         assert process.environ() == environment_of(pid, number)
         assert os.getsid(pid) == pid
@@ -86,7 +90,7 @@ def test_a_forked_replica_has_the_engines_descriptors_only(nursery, tmp_path):
     listener = processes.listen()
     lifeline, ours = os.pipe()
     pid = nursery.spawn(environment("fds"), tmp_path / "fds.log", listener, lifeline)
-    wait_for_port(listener.getsockname()[1])
+    ask(listener.getsockname()[1], "/livez")
     shown = {fd: str(Path(f"/proc/{pid}/fd/{fd}").readlink()) for fd in range(5)}
     assert shown[0] == os.devnull
     assert shown[1] == shown[2] == str(tmp_path / "fds.log")
