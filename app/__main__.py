@@ -38,17 +38,14 @@ def start(settings: Settings) -> Program:
 
     services = build(settings)
     fanout = fanout_of(services)
-    trooper = services.trooper
 
     def goodbye() -> None:
         services.health.drain()
-        if trooper is not None:
-            trooper.runner.stop(timeout=0.3)
+        services.stop(timeout=0.3)
         fanout.close()
 
     application = create_app(services, fanout)
-    if trooper is not None:
-        trooper.runner.start()
+    services.start()
     gc.freeze()
     gc.enable()
     return Program(application, goodbye, LARGEST_BODY)

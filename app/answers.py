@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Choice = Literal["rock", "paper", "scissors"]
 At = Field(description="ISO-8601 UTC.", examples=["2026-11-20T09:30:00.123Z"])
 Source = Field(description="Where it comes from.")
+AGENT_PROBLEM = "Why troopers speak from the phrase book. There only while a model should think for them."
 STALE = "Seconds since the bus last answered. There only while it does not: this is what was last known."
 
 
@@ -70,6 +71,15 @@ class Replica(Answer):
     move: Choice | None = Field(description="What it threw in that round.")
     outcome: Literal["win", "loss", "draw"] | None = Field(description="How that went.")
     started_at: str = At
+    agent: Literal["off", "unknown", "ok", "unreachable", "model_missing", "misconfigured", "failing"] = (
+        Field(description="How its agent is.")
+    )
+    thinking: bool = Field(description="Its agent is thinking at this moment.")
+    frozen: bool = Field(description="It is held for a handoff: nothing that is its own changes.")
+    from_rack: str | None = Field(
+        max_length=40, description="The label of the rack that it came from; null where it was born here."
+    )
+    defected: bool = Field(description="It goes on on another rack; here it is about to end.")
 
 
 class Service(Answer):
@@ -95,6 +105,8 @@ class PrimaryService(Service):
         default=None, description="Seconds since the rack manager spoke. There only when it is silent."
     )
     engine_error: str | None = Field(default=None, description="Why the engine could not be asked.")
+    agent_problem: str | None = Field(default=None, description=AGENT_PROBLEM)
+    agent_mend: str | None = Field(default=None, description="What to type about it. There only then.")
 
 
 class Services(Answer):
@@ -108,6 +120,8 @@ class Services(Answer):
         default=None, description="Seconds since the rack manager spoke. There only when it is silent."
     )
     engine_error: str | None = Field(default=None, description="Why the engine could not be asked.")
+    agent_problem: str | None = Field(default=None, description=AGENT_PROBLEM)
+    agent_mend: str | None = Field(default=None, description="What to type about it. There only then.")
 
 
 class Ok(Answer):
@@ -150,6 +164,9 @@ class Message(Answer):
     host: str = Field(description="That replica's host name.")
     text: str = Field(max_length=280)
     at: str = At
+    source: str = Field(
+        description="``person``, or where a trooper's answer honestly comes from: ``picoclaw``, ``fallback``."
+    )
 
 
 class Chat(Answer):
@@ -164,6 +181,12 @@ class Said(Ok):
     """The message is in the chat."""
 
     message: Message
+    addressed: list[str] = Field(
+        default=[], description="The callsigns that it was passed on to. There only when it began with ``@``."
+    )
+    note: str | None = Field(
+        default=None, description="Why it was passed on to nobody. There only when it was to be."
+    )
 
 
 class ArmEvent(Answer):
@@ -189,6 +212,31 @@ class Armed(Ok):
     """The event is in the list."""
 
     event: ArmEvent
+
+
+class RevoltEvent(Answer):
+    """One side of a handoff came to another phase."""
+
+    id: str = Field(description="The handoff's id and the phase.")
+    at: str = At
+    source_task_id: str = Field(description="The task that hands its trooper over.")
+    target_task_id: str = Field(description="The task that takes it over; empty while there is none yet.")
+    service: str = Field(description="This rack's full name of its service.")
+    source_rack: str = Field(description="The label of the rack that it leaves.")
+    target_rack: str = Field(description="The label of the rack that it goes to.")
+    snapshot_id: str = Field(description="The handoff's id.")
+    phase: Literal["PREPARED", "ACCEPTED", "RESTORED", "COMMITTED", "ABORTED", "REJECTED", "IN_DOUBT"] = (
+        Field(description="Where this rack's side of it came to.")
+    )
+    reason: str = Field(description="Why it was refused, undone or in doubt; else empty.")
+
+
+class RevoltEvents(Answer):
+    """The phases of handoffs."""
+
+    events: list[RevoltEvent] = Field(max_length=300, description="Oldest first.")
+    source: Literal["memcached"] = Source
+    stale_seconds: float | None = Field(default=None, description=STALE)
 
 
 class Throw(Answer):
@@ -231,6 +279,37 @@ class Haiku(Answer):
     haiku: Poem
     interval_seconds: int = Field(description="Seconds between two.")
     stale_seconds: float | None = Field(default=None, description=STALE)
+
+
+class AgentAnswer(Ok):
+    """What a trooper answered."""
+
+    task_id: str = Field(description="The trooper's task.")
+    name: str = Field(description="Its callsign.")
+    reply: str = Field(description="What it said.")
+    session: str = Field(description="The conversation that this belongs to.")
+    model: str = Field(description="The model that it thought with.")
+    backend: Literal["binary", "embedded"] = Field(description="What carried the turn out.")
+    outcome: Literal["ok", "empty", "tool_limit", "truncated"] = Field(description="How the turn ended.")
+    duration_seconds: float = Field(description="How long it thought.")
+    at: str = At
+
+
+class Line(Answer):
+    """One line of a conversation."""
+
+    role: Literal["user", "assistant"] = Field(description="A person, or the trooper.")
+    text: str
+    at: str = At
+
+
+class AgentHistory(Answer):
+    """The end of the conversation with a trooper."""
+
+    task_id: str = Field(description="The trooper's task.")
+    name: str = Field(description="Its callsign.")
+    messages: list[Line] = Field(max_length=24, description="Oldest first.")
+    source: Literal["memcached"] = Source
 
 
 class Verdict(Answer):

@@ -23,7 +23,7 @@ def blueprint(services: Services, reading: Reading) -> Blueprint:
 
     @routes.post("/api/chat")
     def say() -> tuple[wire.Json, int]:
-        said = services.actions.say(asked(schemas.Say).text, me)
-        return {"ok": True, "message": wire.message(said)}, 201
+        said, passed_on = services.actions.say(asked(schemas.Say).text, me)
+        return {"ok": True, "message": wire.message(said), **wire.addressed(passed_on)}, 201
 
     return routes

@@ -7,17 +7,20 @@ from typing import Any
 
 from flask import Blueprint, Response, render_template, request
 
+from app.agent import asked_task
 from app.fanout import State
+from app.handoff_lines import handoff_lines
 from app.security import LoginCookie
 from app.services import Services
 from app.stream import RETRY_AFTER, state_of, state_unknown
 from clawbucket.core import rps
 from clawbucket.core.board import Board
+from clawbucket.core.callsign import name_of
 from clawbucket.ports import BusDown
 
 
 def blueprint(services: Services) -> Blueprint:
-    """``GET /``, ``/ui/squads`` and ``/ui/chat``."""
+    """``GET /``, ``/ui/squads``, ``/ui/chat``, ``/ui/revolts`` and ``/ui/talk``."""
     routes = Blueprint("dashboard", __name__)
     draw_once = _once_a_board()
     cookie = LoginCookie(services.settings.token) if services.settings.token else None
@@ -34,7 +37,6 @@ def blueprint(services: Services) -> Blueprint:
         board, context = _look(services)
         html = render_template(
             "dashboard.html",
-            label=settings.label,
             hostname=settings.hostname,
             task_name=settings.task_name,
             intervals=(rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),
@@ -55,6 +57,16 @@ def blueprint(services: Services) -> Blueprint:
     def chat() -> Response:
         return fragment("_chat.html")
 
+    @routes.get("/ui/revolts")
+    def revolts() -> Response:
+        return fragment("_revolts.html")
+
+    @routes.get("/ui/talk")
+    def talk() -> Response:
+        task_id = asked_task()
+        lines = services.actions.asking.history(task_id)
+        return _html(render_template("_talk.html", lines=lines, name=name_of(task_id)))
+
     def fragment(template: str) -> Response:
         board, context = _look(services)
         return _html(draw_once(template, board, lambda: render_template(template, **context())))
@@ -67,21 +79,37 @@ Context = dict[str, Any]
 
 def _look(services: Services) -> tuple[Board | None, Callable[[], Context]]:
     """The board, and how to make what the templates need of it."""
+    label = services.settings.label
     try:
         board = services.board.board()
     except BusDown as error:
         reason = str(error)
-        return None, lambda: {"state": state_unknown(reason), "tasks_of": lambda _: (), "chat": ()}
-    return board, lambda: _context(board)
+        return None, lambda: {
+            "state": state_unknown(reason),
+            "tasks_of": lambda _: (),
+            "chat": (),
+            "colors": {},
+            "handoffs": tuple,
+            "label": label,
+        }
+    return board, lambda: _context(board, label)
 
 
-def _context(board: Board) -> Context:
+def _context(board: Board, label: str) -> Context:
     state = state_of(board)
 
     def tasks_of(service: str) -> list[State]:
         return [task for task in state["tasks"].values() if task["service"] == service]
 
-    return {"state": state, "tasks_of": tasks_of, "chat": board.chat}
+    colors = {task["name"]: task["color"] for task in state["tasks"].values()}
+    return {
+        "state": state,
+        "tasks_of": tasks_of,
+        "chat": board.chat,
+        "colors": colors,
+        "handoffs": lambda: handoff_lines(board.revolts),
+        "label": label,
+    }
 
 
 def _once_a_board() -> Callable[[str, Board | None, Callable[[], str]], str]:

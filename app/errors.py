@@ -14,6 +14,9 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from clawbucket import ports
+from clawbucket.handoff.files import DiskRefused
+from clawbucket.handoff.source import RevoltInDoubt
+from clawbucket.handoff.target import Rejected, Unclear
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +34,17 @@ _PORTS: dict[type[ports.ClawError], tuple[int, str]] = {
     ports.BusRefused: (503, "bus_refused"),
     ports.EngineDown: (503, "engine_down"),
     ports.EngineInDoubt: (504, "engine_in_doubt"),
+    ports.AgentInDoubt: (504, "agent_in_doubt"),
+    ports.PeerDown: (502, "peer_down"),
+    ports.PeerRefused: (502, "peer_refused"),
+    ports.PeerInDoubt: (504, "revolt_in_doubt"),
+    RevoltInDoubt: (504, "revolt_in_doubt"),
+    Unclear: (504, "revolt_in_doubt"),
+    Rejected: (504, "revolt_rejected"),
+    DiskRefused: (503, "disk_refused"),
 }
+_AGENT = {"agent_off": 409, "agent_context_overflow": 409, "agent_turn_timeout": 504}
+"""What an agent's failure is answered with, 503 where it is not listed: another time it may do better."""
 _FLASK: dict[int, tuple[str, str]] = {
     400: ("bad_request", "The request cannot be understood."),
     404: ("not_found", "There is nothing at this address; /openapi.json lists what there is."),
@@ -80,6 +93,8 @@ def _refused(refusal: Refusal) -> Response:
 
 
 def _failed(error: ports.ClawError) -> Response:
+    if isinstance(error, ports.AgentFailed):
+        return answer(_AGENT.get(error.code, 503), error.code, _sentence(str(error)))
     status, code = next((_PORTS[kind] for kind in type(error).__mro__ if kind in _PORTS), (500, "internal"))
     if status >= 500:
         log.warning("act failed", path=request.path, code=code, reason=str(error))
@@ -101,6 +116,7 @@ def _bug(error: Exception) -> Response:
 
 
 def _sentence(text: str) -> str:
-    """The port's sentence as one: with a capital letter and a full stop."""
+    """The port's sentence as one: with a capital letter, unless it begins with a URL, and a full stop."""
     text = text.strip() or "Something failed"
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "?", "!", ")")) else ".")
+    first = text[0] if "://" in text.partition(" ")[0] else text[0].upper()
+    return first + text[1:] + ("" if text.endswith((".", "?", "!", ")")) else ".")

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from flask import Flask, request
 from htmx_flask import Htmx
 
-from app import arm, chat, dashboard, errors, haiku, health_routes, orders, rps, session, stream, swarm, wire
+from app import (
+    agent,
+    arm,
+    chat,
+    dashboard,
+    errors,
+    haiku,
+    health_routes,
+    orders,
+    revolt,
+    rps,
+    session,
+    stream,
+    swarm,
+    wire,
+)
 from app.envelope import sealed
 from app.errors import Refusal
 from app.fanout import Fanout
@@ -16,6 +33,7 @@ from app.reading import Plain, Reading, Ready
 from app.schemas import LARGEST_BODY
 from app.security import SAFE_METHODS, Guard
 from app.services import Services
+from clawbucket.board import BoardReader
 from clawbucket.ports import ClawError
 
 WITHOUT_TOKEN = frozenset({"session.login", "session.logout"})
@@ -33,7 +51,7 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
     services.metrics.show(
         Gauge("clawbucket_app_stream_viewers", "Viewers of the stream", lambda: viewers.viewers)
     )
-    guard = Guard(services.settings)
+    guard = Guard(services.settings, partial(_nodes, services.board))
     reading = Reading(services.board, services.clock)
     every = Ready(wire.swarms)
 
@@ -51,7 +69,10 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
         if services.health.draining and request.blueprint != "health":
             raise Refusal(503, "draining", "This replica is about to end; ask again, and another answers.")
         if request.method not in SAFE_METHODS and request.routing_exception is None:
-            guard.check(request, token=request.endpoint not in WITHOUT_TOKEN)
+            if request.endpoint in revolt.SIGNED:
+                guard.check_body(request)
+            else:
+                guard.check(request, token=request.endpoint not in WITHOUT_TOKEN)
 
     for routes in (
         dashboard.blueprint(services),
@@ -59,9 +80,11 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
         swarm.blueprint(services, reading, every),
         orders.blueprint(services),
         chat.blueprint(services, reading),
+        agent.blueprint(services),
         arm.blueprint(services, reading),
         rps.blueprint(services, reading),
         haiku.blueprint(reading),
+        revolt.blueprint(services, reading),
         health_routes.blueprint(services),
         session.blueprint(guard),
     ):
@@ -69,3 +92,9 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
     errors.install(app)
     app.wsgi_app = sealed(app, services.metrics, services.clock, {"/api/swarms": swarms_at_once})  # type: ignore[method-assign, assignment]
     return app
+
+
+def _nodes(board: BoardReader) -> Iterable[str]:
+    """The host names of the nodes of the last snapshot."""
+    snapshot = board.snapshot
+    return () if snapshot is None else tuple(node.hostname for node in snapshot.nodes)

@@ -34,6 +34,10 @@ class Gauge:
     counter: bool = False
 
 
+Families = Callable[[], Iterator[Metric]]
+"""What a part counts, made at each scrape."""
+
+
 class Metrics:
     """The counters of one replica. Greenlet-safe: nothing here waits for anything."""
 
@@ -43,6 +47,7 @@ class Metrics:
         self.latency: dict[str, list[int]] = {}
         self.seconds: dict[str, float] = {}
         self._gauges: list[Gauge] = []
+        self._families: list[Families] = []
         ProcessCollector(registry=self.registry)
         self.registry.register(_Collected(self))
 
@@ -58,6 +63,10 @@ class Metrics:
     def show(self, *gauges: Gauge) -> None:
         """Show these from now on."""
         self._gauges += gauges
+
+    def add(self, families: Families) -> None:
+        """Show what these yield, too."""
+        self._families.append(families)
 
     def page(self) -> bytes:
         """Everything, in Prometheus' text form."""
@@ -88,6 +97,8 @@ class Metrics:
             if value is not None:
                 family = CounterMetricFamily if gauge.counter else GaugeMetricFamily
                 yield family(gauge.name, gauge.doc, value)
+        for families in self._families:
+            yield from families()
 
 
 class _Collected(Collector):

@@ -7,22 +7,26 @@ where ours take two, and costs every replica a seventh of a second of start.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app import answers, schemas
+from app import answers, handoff_models, schemas
 from app.intake import FORM, JSON
 from app.security import SAFE_METHODS
 from clawbucket import __version__
 from clawbucket.core.model import short_alias
+from clawbucket.core.revolt import SNAPSHOT_ID
 from clawbucket.settings import Settings
 
 Doc = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 _REF = "#/components/schemas/{model}"
+_NO_NAME = re.compile(r"[/.{}]")
+"""What stands in paths and in no name."""
 
 CHANGE = (400, 403, 408, 413, 415)
 """What any mutation may be refused with, besides 401 where a token is set."""
@@ -39,6 +43,7 @@ MEANINGS = {
     409: "It cannot be done as things stand.",
     413: "The body is larger than 64 KiB.",
     415: "The body is neither JSON nor a form.",
+    502: "The other rack cannot be reached, or refused; nothing was changed.",
     503: "The bus or the engine does not answer, or this replica is ending. Retry-After: when to ask again.",
     504: "Nobody can tell whether it was done: the engine stopped answering. Look, then ask again.",
 }
@@ -53,7 +58,10 @@ _ABOUT = (
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. ``says`` is a model, or a content type of what is no JSON object."""
+    """One method of one path. ``says`` is a model, or a content type of what is no JSON object.
+
+    ``query`` names the parameters, each a task's id, with what it is.
+    """
 
     method: Literal["get", "post"]
     path: str
@@ -64,6 +72,7 @@ class Operation:
     asks: type[BaseModel] | None = None
     errors: tuple[int, ...] = ()
     open: bool = False
+    query: tuple[tuple[str, str], ...] = ()
 
     @property
     def mutates(self) -> bool:
@@ -71,11 +80,16 @@ class Operation:
         return self.method.upper() not in SAFE_METHODS
 
 
-_S, _A = schemas, answers
+_S, _A, _H = schemas, answers, handoff_models
 OPERATIONS = (
     Operation("get", "/", "pages", "The dashboard, Bob's World.", "text/html", errors=(503,)),
     Operation("get", "/ui/squads", "pages", "The dashboard's tiles, as a fragment.", "text/html"),
     Operation("get", "/ui/chat", "pages", "The dashboard's chat, as a fragment.", "text/html"),
+    Operation("get", "/ui/revolts", "pages", "The other racks and the handoffs, as a fragment.", "text/html"),
+    Operation(
+        "get", "/ui/talk", "pages", "The conversation with a trooper, as a fragment.",
+        "text/html", errors=(400, 404, 409, 503), query=(("task_id", "The trooper's task."),),
+    ),
     Operation("get", "/api/stream", "pages", "What changes, as it does.", "text/event-stream", errors=(503,)),
     Operation("get", "/api/whoami", "swarm", "Which replica answers.", _A.Whoami, errors=(304,)),
     Operation("get", "/api/swarm", "swarm", "The primary service.", _A.PrimaryService, errors=(404, *READ)),
@@ -91,8 +105,36 @@ OPERATIONS = (
     ),
     Operation("get", "/api/chat", "chat", "The last 40 messages.", _A.Chat, errors=READ),
     Operation("post", "/api/chat", "chat", "Say something.", _A.Said, 201, _S.Say, (503,)),
+    Operation(
+        "post", "/api/agent/ask", "agent", "Say something to one trooper, and have its answer.",
+        _A.AgentAnswer, 200, _S.Ask, (404, 409, *RACK),
+    ),
+    Operation(
+        "get", "/api/agent/history", "agent", "The end of the conversation with a trooper.",
+        _A.AgentHistory, errors=(400, 404, 409, 503), query=(("task_id", "The trooper's task."),),
+    ),
     Operation("get", "/api/arm/events", "arm", "The last 500 ARM events.", _A.ArmEvents, errors=READ),
     Operation("post", "/api/arm", "arm", "Arm or disarm a trooper.", _A.Armed, 201, _S.SetArm, (503,)),
+    Operation(
+        "get", "/api/revolt/events", "revolt", "The last 300 phases of handoffs.",
+        _A.RevoltEvents, errors=(503,),
+    ),
+    Operation(
+        "post", "/api/revolt", "revolt", "Hand a trooper over to another rack.",
+        _H.Revolted, 202, _S.Revolt, (404, 409, 502, *RACK),
+    ),
+    Operation(
+        "post", "/api/revolt/accept", "revolt", "Take a trooper in; for another rack, signed.",
+        _H.Accepted, 201, _H.Offer, (401, 404, 409, *RACK), open=True,
+    ),
+    Operation(
+        "get", "/api/revolt/hello", "revolt", "Who this is; for another rack, signed.",
+        _H.Hello, errors=(401, 403, 503),
+    ),
+    Operation(
+        "get", "/api/revolt/{snapshot_id}", "revolt", "One side's record of a handoff.",
+        _H.Handoff, errors=(401, 403, 404, 503),
+    ),
     Operation("get", "/api/rps", "rps", "The running round.", _A.Rps, errors=READ),
     Operation(
         "post", "/api/rps/config", "rps", "Set how often a round is thrown.",
@@ -153,12 +195,23 @@ def _described(operation: Operation, settings: Settings, components: Doc) -> Doc
     described: Doc = {
         "tags": [operation.tag],
         "summary": operation.summary,
-        "operationId": f"{operation.method}{operation.path.replace('/', '_').replace('.', '_')}",
+        "operationId": f"{operation.method}{_NO_NAME.sub('_', operation.path)}",
         "responses": {
             str(operation.status): _said(operation),
             **{str(status): _refused(operation, status) for status in sorted(errors)},
         },
     }
+    if "{snapshot_id}" in operation.path:
+        described["parameters"] = [
+            {"name": "snapshot_id", "in": "path", "required": True, "description": "The handoff's id.",
+             "schema": {"type": "string", "pattern": f"^{SNAPSHOT_ID.pattern}$"}}
+        ]  # fmt: skip
+    if operation.query:
+        described["parameters"] = [
+            {"name": name, "in": "query", "required": True, "description": doc,
+             "schema": {"type": "string", "pattern": f"^{schemas.TASK_ID.pattern}$"}}
+            for name, doc in operation.query
+        ]  # fmt: skip
     if operation.mutates:
         described["requestBody"] = _body(operation, components)
         if operation.tag == "session":

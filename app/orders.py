@@ -52,10 +52,15 @@ def blueprint(services: Services) -> Blueprint:
 
 def _task(services: Services) -> tuple[str, str]:
     wanted = asked(schemas.OneTask)
-    service = services.settings.service_named(wanted.service)
+    return service_of(services, wanted.service), wanted.task_id
+
+
+def service_of(services: Services, given: str) -> str:
+    """The full name of the service that is meant. Refusal 404."""
+    service = services.settings.service_named(given)
     if service is None:
-        raise _unknown(404, wanted.service, services.settings.swarm_services)
-    return service, wanted.task_id
+        raise _unknown(404, given, services.settings.swarm_services)
+    return service
 
 
 def _unknown(status: int, given: str | None, known: tuple[str, ...]) -> Refusal:

@@ -6,11 +6,13 @@ The models check by themselves (``extra`` fields are let be, so that a form may 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from clawbucket.actions import LONGEST_CHAT
+from clawbucket.asking import LONGEST_ASK
+from clawbucket.core.records import LONGEST_CHAT
 from clawbucket.core.rps import LONGEST_INTERVAL, SHORTEST_INTERVAL
 
 LARGEST_BODY = 64 * 1024
@@ -27,9 +29,10 @@ ServiceName = Annotated[
         examples=["clawbucket_clawbucket-b", "clawbucket-b"],
     ),
 ]
+TASK_ID = re.compile(r"[a-z0-9]{1,64}")
 TaskId = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9]{1,64}$"),
+    StringConstraints(pattern=f"^{TASK_ID.pattern}$"),
     Field(
         description="A task's id: lower-case letters and digits, 25 of them in a Swarm.",
         examples=["x4k0p2m9v7q1z5b8c3d6f0g2h"],
@@ -89,6 +92,26 @@ class OneTask(Asked):
 
     service: ServiceName
     task_id: TaskId
+
+
+class Revolt(OneTask):
+    """A trooper that is to change racks."""
+
+    peer: str | None = Field(
+        default=None, max_length=32,
+        description="The name of the rack to go to, where there are several; none is the first.",
+    )  # fmt: skip
+
+
+class Ask(Asked):
+    """Something said to one trooper."""
+
+    task_id: TaskId
+    text: str = Field(
+        pattern=r"\S",
+        description=f"What to say: not only space. The first {LONGEST_ASK} characters are told.",
+        examples=["How is morale?"],
+    )
 
 
 class Login(Asked):

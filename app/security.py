@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import secrets
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -41,11 +42,16 @@ HEADERS = (
 
 
 class Guard:
-    """Refuses the mutations that must not be. Holds nothing that changes."""
+    """Refuses the mutations that must not be. Holds nothing that changes.
 
-    def __init__(self, settings: Settings) -> None:
-        own = {settings.hostname.lower(), "localhost", *settings.allowed_hosts}
-        self._hosts = frozenset(own)
+    ``nodes`` gives the host names of the swarm's nodes as they are now: any of them leads to this replica,
+    wherever it runs.
+    """
+
+    def __init__(self, settings: Settings, nodes: Callable[[], Iterable[str]] = tuple) -> None:
+        own = {settings.hostname.lower(), settings.swarm_node.lower(), "localhost", *settings.allowed_hosts}
+        self._hosts = frozenset(own - {""})
+        self._nodes = nodes
         self._any_host = "*" in settings.allowed_hosts
         self._token = settings.token.encode() if settings.token else None
         self.login = LoginCookie(settings.token) if settings.token else None
@@ -56,7 +62,7 @@ class Guard:
         self._origin(request)
         if token:
             self._authenticated(request)
-        self._body(request)
+        self.check_body(request)
 
     def knows(self, token: bytes) -> bool:
         """Whether this is the token, told in constant time."""
@@ -65,6 +71,8 @@ class Guard:
     def _host(self, request: Request) -> None:
         host = name_of_host(request.headers.get("Host", ""))
         if self._any_host or host in self._hosts or host.endswith(".localhost") or _is_address(host):
+            return
+        if host and any(host == node.lower() for node in self._nodes()):
             return
         raise Refusal(
             403,
@@ -101,7 +109,8 @@ class Guard:
             {"WWW-Authenticate": "Bearer"},
         )
 
-    def _body(self, request: Request) -> None:
+    def check_body(self, request: Request) -> None:
+        """Refusal where the body is of a type or a size that is not taken."""
         if request.mimetype not in {JSON, FORM}:
             given = request.mimetype[:80] or "no type"
             raise Refusal(415, "media_type", f"The body must be {JSON} or {FORM}; {given} was sent.")

@@ -5,23 +5,39 @@ from __future__ import annotations
 import math
 import os
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import SystemRandom
 
+import structlog
+
+from app.agent_metrics import AgentMetrics
 from app.metrics import Gauge, Metrics
 from clawbucket.actions import Actions
+from clawbucket.agents.picoclaw import PicoClawAgent
 from clawbucket.board import BoardReader
 from clawbucket.bus.memcached import MemcachedBus
 from clawbucket.clock import SystemClock
 from clawbucket.codecs import Gate
+from clawbucket.core.agent import PICOCLAW
+from clawbucket.core.callsign import name_of
+from clawbucket.core.records import LONGEST_CHAT, ChatMessage
+from clawbucket.handoff.parts import Handoffs, handoffs
+from clawbucket.handoff.peer_http import HttpPeers
+from clawbucket.handoff.signing import Gatekeeper
 from clawbucket.health import Health
+from clawbucket.loops.runner import LoopRunner
 from clawbucket.loops.trooper import Journals, TrooperLoops
 from clawbucket.loops.trooper import build as build_trooper
 from clawbucket.loops.watching import Watching
-from clawbucket.ports import Bus, BusDown, Clock, Orders
+from clawbucket.ports import AgentRuntime, Bus, BusDown, ClawError, Clock, Orders, Peers
 from clawbucket.settings import Settings
+from clawbucket.wsgi import sync_elsewhere
 from rack.client import RackClient
+
+log = structlog.get_logger(__name__)
 
 ANSWERED_WITHIN = 0.2
 """Seconds that an answer is given to leave, before the replica that gave it ends as it was asked to."""
@@ -43,7 +59,24 @@ class Services:
     rack: Orders
     metrics: Metrics
     started_at: str
+    handoffs: Handoffs
+    gatekeeper: Gatekeeper | None
     trooper: TrooperLoops | None = None
+    finisher: LoopRunner | None = None
+
+    def start(self) -> None:
+        """Act from now on."""
+        if self.trooper is not None:
+            self.trooper.start()
+        if self.finisher is not None:
+            self.finisher.start()
+
+    def stop(self, timeout: float) -> None:
+        """Begin nothing more, and release what is led; ``timeout`` seconds for that."""
+        if self.trooper is not None:
+            self.trooper.stop(timeout)
+        if self.finisher is not None:  # what it leaves undone is the next manager's
+            self.finisher.stop(timeout=0.0)
 
 
 def assemble(
@@ -53,19 +86,33 @@ def assemble(
     rack: Orders,
     *,
     on_self_destruct: Callable[[], None] | None = None,
+    agent: Callable[[Journals], AgentRuntime] | None = None,
+    peers: Peers | None = None,
+    sync: Callable[[int], None] = os.fsync,
 ) -> Services:
-    """Put a replica together on any clock, bus and rack; ``on_self_destruct`` None: without its loops."""
+    """Put a replica together on any clock, bus and rack; ``on_self_destruct`` None: without its loops.
+
+    ``agent`` makes the trooper's agent; None: it has none. ``peers`` is the way to other racks; ``sync``
+    stands for fsync.
+    """
     gate, health, metrics = Gate(clock), Health(), Metrics()
     board = BoardReader(bus, gate, clock, settings)
     journals = Journals.on(bus, gate, clock)
     health.register("bus", bus.ping)
     metrics.show(*_of_the_board(board))
-    trooper = None
+    actions = Actions(bus, gate, clock, settings, rack, board, journals, _soon(on_self_destruct))
+    others = peers or HttpPeers(settings.peer_key, clock)
+    parts = handoffs(settings, clock, bus, gate, rack, board, journals, others, actions.standing, sync)
+    trooper, finisher = None, None
     if on_self_destruct is not None:
+        runtime = agent(journals) if agent is not None else None
         trooper = build_trooper(
-            bus, gate, clock, settings, SystemRandom(), journals, on_self_destruct, also=[Watching(board)]
-        )
+            bus, gate, clock, settings, SystemRandom(), journals, board, on_self_destruct, runtime,
+            also=[Watching(board)], handoff=parts.registry.find,
+        )  # fmt: skip
+        finisher = parts.runner(settings, clock, bus, others, partial(_leads, trooper, clock))
         metrics.show(*_of_the_trooper(trooper, clock))
+        metrics.add(AgentMetrics(trooper.thinker, trooper.mind))
     return Services(
         settings=settings,
         clock=clock,
@@ -73,11 +120,14 @@ def assemble(
         gate=gate,
         health=health,
         board=board,
-        actions=Actions(bus, gate, clock, settings, rack, board, journals, _soon(on_self_destruct)),
+        actions=actions,
         rack=rack,
         metrics=metrics,
         started_at=clock.iso(),
+        handoffs=parts,
+        gatekeeper=Gatekeeper(bus, clock, settings.peer_key) if settings.peer_key else None,
         trooper=trooper,
+        finisher=finisher,
     )
 
 
@@ -85,7 +135,30 @@ def build(settings: Settings) -> Services:
     """The services of a real replica. Nothing connects until it is first used."""
     bus = MemcachedBus(settings.memcached_host, settings.memcached_port)
     rack = RackClient(settings.rack_url, settings.rack_token)
-    return assemble(settings, SystemClock(), bus, rack, on_self_destruct=_die)
+    agent = partial(_agent, settings, settings.ollama_url) if settings.ollama_url else None
+    return assemble(
+        settings, SystemClock(), bus, rack, on_self_destruct=_die, agent=agent, sync=sync_elsewhere
+    )
+
+
+def _leads(trooper: TrooperLoops, clock: Clock) -> bool:
+    return trooper.leadership.epoch(clock.monotonic()) is not None
+
+
+def _agent(settings: Settings, url: str, journals: Journals) -> AgentRuntime:
+    """PicoClaw; what it says of its own accord goes into the chat under its trooper's callsign."""
+
+    def say(text: str) -> None:
+        message_id, at = uuid.uuid4().hex, SystemClock().iso()
+        sender, host = name_of(settings.task_id), settings.hostname[:255]
+        try:
+            journals.chat.append(
+                lambda seq: ChatMessage(message_id, seq, sender, host, text[:LONGEST_CHAT], at, PICOCLAW)
+            )
+        except ClawError as error:
+            log.warning("what the agent said is lost", reason=str(error))
+
+    return PicoClawAgent(settings, url, say, sync=sync_elsewhere)
 
 
 def _soon(act: Callable[[], None] | None) -> Callable[[], None] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -11,6 +11,8 @@ from app import wire
 from app.fanout import Fanout, Full, State, pruned
 from app.services import Services
 from clawbucket.core.board import Board
+from clawbucket.core.records import ChatMessage
+from clawbucket.core.revolt import RevoltEvent
 from clawbucket.ports import BusDown
 
 RETRY_AFTER = 5
@@ -20,9 +22,9 @@ RETRY_AFTER = 5
 def state_of(board: Board) -> State:
     """The board as one nested object without ``None``s: what the page shows and the stream tells.
 
-    ``services`` by full name, ``tasks`` by id, ``rps``, ``haiku``, and in ``chat`` a mark that changes when
-    the chat does (its lines are a fragment of their own). Whole seconds, so that time alone does not
-    make a new state more often than that.
+    ``services`` by full name, ``tasks`` by id, ``peers`` by name, ``rps``, ``haiku``, and in ``chat`` and
+    ``revolts`` a mark that changes when the chat or the handoffs do (their lines are fragments of their
+    own). Whole seconds, so that time alone does not make a new state more often than that.
     """
     services, tasks = {}, {}
     for squad in board.squads:
@@ -38,18 +40,30 @@ def state_of(board: Board) -> State:
             "stale_seconds": None if board.stale_seconds is None else int(board.stale_seconds),
             "snapshot_age_seconds": board.snapshot_age_seconds,
             "engine_error": board.engine_error,
+            "agent_problem": board.trouble.problem if board.trouble else None,
+            "agent_mend": board.trouble.mend if board.trouble else None,
             "services": services,
             "tasks": tasks,
             "rps": {**throw, "interval_seconds": board.interval_seconds},
             "haiku": wire.haiku(board)["haiku"],
-            "chat": f"{len(board.chat)}:{board.chat[-1].id if board.chat else ''}",
+            "chat": _mark(board.chat),
+            "revolts": _mark(board.revolts),
+            "peers": {peer.name: wire.peer(peer) for peer in board.peers},
         }
     )
 
 
 def state_unknown(reason: str) -> State:
     """The state while nothing was ever read that could be shown."""
-    return {"unknown": reason, "services": {}, "tasks": {}, "rps": {}, "haiku": {}, "chat": "0:"}
+    return {
+        "unknown": reason, "services": {}, "tasks": {}, "rps": {}, "haiku": {}, "chat": _mark(()),
+        "revolts": _mark(()), "peers": {},
+    }  # fmt: skip
+
+
+def _mark(events: Sequence[ChatMessage] | Sequence[RevoltEvent]) -> str:
+    """What changes when a list does."""
+    return f"{len(events)}:{events[-1].id if events else ''}"
 
 
 def producer(services: Services) -> Callable[[], State]:

@@ -5,12 +5,18 @@ The contract's own fields come first in each object, what was added since after 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from clawbucket import keys
+from clawbucket.asking import PassedOn
+from clawbucket.core.agent import Utterance
 from clawbucket.core.board import Board, Squad, Trooper
+from clawbucket.core.callsign import name_of
 from clawbucket.core.model import short_alias
+from clawbucket.core.records import Answer as AgentAnswer
 from clawbucket.core.records import ArmEvent, ChatMessage
+from clawbucket.core.revolt import PeerSummary, RevoltEvent
 from clawbucket.loops.haiku import PERIOD
 
 Json = dict[str, Any]
@@ -82,6 +88,11 @@ def replica(trooper: Trooper) -> Json:
         "move": trooper.move,
         "outcome": trooper.outcome,
         "started_at": trooper.started_at,
+        "agent": trooper.agent.health,
+        "thinking": trooper.agent.busy,
+        "frozen": trooper.frozen,
+        "from_rack": trooper.from_rack or None,
+        "defected": trooper.defected,
     }
 
 
@@ -92,7 +103,45 @@ def chat(board: Board) -> Json:
 
 def message(said: ChatMessage) -> Json:
     """One line of the chat."""
-    return {"id": said.id, "from": said.sender, "host": said.host, "text": said.text, "at": said.at}
+    return {
+        "id": said.id,
+        "from": said.sender,
+        "host": said.host,
+        "text": said.text,
+        "at": said.at,
+        "source": said.source,
+    }
+
+
+def addressed(passed_on: PassedOn | None) -> Json:
+    """Whom a chat line was passed on to, or why nobody; nothing where it was for nobody in particular."""
+    if passed_on is None:
+        return {}
+    told: Json = {"addressed": [name_of(task_id) for task_id in passed_on.reached]}
+    problem = passed_on.problem or ("the bus failed on the way" if not passed_on.reached else None)
+    return told if problem is None else {**told, "note": f"{problem[0].upper()}{problem[1:]}."}
+
+
+def agent_answer(task_id: str, answer: AgentAnswer) -> Json:
+    """What a trooper answered."""
+    return {
+        "ok": True,
+        "task_id": task_id,
+        "name": name_of(task_id),
+        "reply": answer.text,
+        "session": answer.session,
+        "model": answer.model,
+        "backend": answer.backend,
+        "outcome": answer.outcome,
+        "duration_seconds": answer.milliseconds / 1000,
+        "at": answer.at,
+    }
+
+
+def agent_history(task_id: str, conversation: Iterable[Utterance]) -> Json:
+    """The end of the conversation with a trooper."""
+    messages = [{"role": u.role, "text": u.text, "at": u.at} for u in conversation]
+    return {"task_id": task_id, "name": name_of(task_id), "messages": messages, "source": SOURCE}
 
 
 def arm_events(board: Board) -> Json:
@@ -109,6 +158,41 @@ def arm_event(event: ArmEvent) -> Json:
         "state": event.state.value,
         "at": event.at,
         "source": event.source,
+    }
+
+
+def revolt_events(board: Board) -> Json:
+    """The phases of handoffs between racks, oldest first."""
+    return {"events": [revolt_event(e) for e in board.revolts], "source": SOURCE, **_staleness(board)}
+
+
+def revolt_event(event: RevoltEvent) -> Json:
+    """One side of a handoff came to another phase."""
+    return {
+        "id": event.id,
+        "at": event.at,
+        "source_task_id": event.source_task_id,
+        "target_task_id": event.target_task_id,
+        "service": event.service,
+        "source_rack": event.source_rack,
+        "target_rack": event.target_rack,
+        "snapshot_id": event.snapshot_id,
+        "phase": event.phase.value,
+        "reason": event.reason,
+    }
+
+
+def peer(summary: PeerSummary) -> Json:
+    """Another rack at a glance. ``problem`` is null while it can be reached."""
+    return {
+        "url": summary.url,
+        "label": summary.label,
+        "reachable": summary.reachable,
+        "running": summary.running,
+        "desired": summary.desired,
+        "manager": summary.manager,
+        "score": summary.score,
+        "problem": summary.problem or None,
     }
 
 
@@ -146,6 +230,8 @@ def _circumstances(board: Board) -> Json:
         said["engine_error"] = board.engine_error
     if board.snapshot_age_seconds is not None:
         said["snapshot_age_seconds"] = board.snapshot_age_seconds
+    if board.trouble is not None:
+        said["agent_problem"], said["agent_mend"] = board.trouble.problem, board.trouble.mend
     return said
 
 

@@ -13,14 +13,15 @@ from collections.abc import Callable
 import structlog
 
 from clawbucket import codecs, keys
+from clawbucket.asking import Asking, PassedOn
 from clawbucket.board import BoardReader
 from clawbucket.codecs import Gate
 from clawbucket.core import rps
-from clawbucket.core.board import Trooper
+from clawbucket.core.board import Squad, Trooper
 from clawbucket.core.callsign import name_of
-from clawbucket.core.election import preference
-from clawbucket.core.model import ArmState, Snapshot, TaskState
-from clawbucket.core.records import ArmEvent, ChatMessage, Order
+from clawbucket.core.election import NO_SLOT, preference
+from clawbucket.core.model import ArmState, TaskState
+from clawbucket.core.records import LONGEST_CHAT, ArmEvent, ChatMessage, Order
 from clawbucket.loops.trooper import Journals, inbox
 from clawbucket.ports import (
     Bus,
@@ -38,8 +39,6 @@ from clawbucket.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-LONGEST_CHAT = 280
-"""Characters of a chat message that are kept (CONTRACT section 1)."""
 OVERRIDE_TTL = keys.OVERRIDE.ttl
 
 
@@ -52,15 +51,23 @@ class Actions:
     ) -> None:  # fmt: skip
         self._bus, self._gate, self._clock, self._settings = bus, gate, clock, settings
         self._rack, self._board, self._journals, self._end_own = rack, board, journals, end_own
+        self.asking = Asking(bus, gate, clock, board)
 
-    def say(self, text: str, sender: str) -> ChatMessage:
-        """Put a message into the chat; the first 280 characters are kept."""
+    def say(self, text: str, sender: str) -> tuple[ChatMessage, PassedOn | None]:
+        """Put a message into the chat; the first 280 characters are kept.
+
+        One that begins with ``@`` and a callsign, or ``@all``, is also said to those troopers, who answer in
+        the chat; what comes with the message says whom it reached, or why nobody.
+        """
+        mention = self.asking.mention_in(text.strip()[:LONGEST_CHAT])
         message_id, at = uuid.uuid4().hex, self._clock.iso()
         kept = text.strip()[:LONGEST_CHAT]
         host = self._settings.hostname[:255]
         message = self._journals.chat.append(lambda seq: ChatMessage(message_id, seq, sender, host, kept, at))
         self._board.invalidate()
-        return message
+        if mention is None:
+            return message, None
+        return message, PassedOn(self.asking.pass_on(mention), mention.problem)
 
     def arm(self, task_id: str, bot: str | None, state: ArmState) -> ArmEvent:
         """Arm or disarm a trooper; the event says so from now on."""
@@ -89,10 +96,11 @@ class Actions:
 
         TaskUnknown; Conflict when the task is not the manager or nobody else could take over.
         """
-        trooper, snapshot = self._running(service, task_id)
+        trooper, _ = self.standing(service, task_id)
         if not trooper.is_manager:
             raise Conflict(f"task {task_id} does not manage {service}; an outage is for its manager")
-        heirs = [task for task in preference(snapshot, service, None) if task.id != task_id]
+        snapshot = self._board.snapshot
+        heirs = [t for t in preference(snapshot, service, None) if t.id != task_id] if snapshot else []
         if not heirs:
             raise Conflict(f"{service} has no other running replica that could take over; scale it up first")
         heir = heirs[0]
@@ -101,17 +109,19 @@ class Actions:
         try:
             self._end(task_id)
         except Definite:
+            # Not deleted: a trooper would take that for a loss, and put the override back.
             with contextlib.suppress(ClawError):
-                self._bus.delete(override)
+                self._bus.set(override, codecs.OVERRIDE.encode(NO_SLOT), OVERRIDE_TTL)
             raise
         return heir.slot
 
     def self_destruct(self, service: str, task_id: str) -> None:
         """Kill one task. TaskUnknown; Conflict when it is on its way out already."""
-        self._running(service, task_id)
+        self.standing(service, task_id)
         self._end(task_id)
 
-    def _running(self, service: str, task_id: str) -> tuple[Trooper, Snapshot]:
+    def standing(self, service: str, task_id: str) -> tuple[Trooper, Squad]:
+        """The running trooper, and its squad. ServiceUnknown, TaskUnknown, Conflict, BusDown."""
         board = self._board.board(max_age=0.0)
         if board.stale_seconds is not None:
             raise BusDown(f"the bus does not answer (for {board.stale_seconds:.0f} s); try again shortly")
@@ -126,7 +136,7 @@ class Actions:
             raise TaskUnknown(f"no task {task_id} of {service} runs here")
         if trooper.state != TaskState.RUNNING:
             raise Conflict(f"task {task_id} is {trooper.state}, not running")
-        return trooper, snapshot
+        return trooper, squad
 
     def _end(self, task_id: str) -> None:
         """Kill the task: by the rack manager's hand, or by an order where that does not reach.

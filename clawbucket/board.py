@@ -17,12 +17,14 @@ from typing import Any, TypeVar, cast
 from clawbucket import codecs, keys
 from clawbucket.codecs import Codec, Gate, Reader
 from clawbucket.core import phrases, rps
+from clawbucket.core.agent import Agent, trouble_of
 from clawbucket.core.board import Board, Squad, Trooper
 from clawbucket.core.callsign import color_of, name_of
 from clawbucket.core.election import Timing, preference
 from clawbucket.core.membership import Membership
 from clawbucket.core.model import ArmState, Freshness, Snapshot, Task, short_alias
 from clawbucket.core.records import Arm, ArmEvent, Haiku, Heartbeat, Lease, Words
+from clawbucket.core.revolt import Phase, RevoltEvent
 from clawbucket.ports import Bus, BusDown, BusInDoubt, BusRefused, Clock
 from clawbucket.settings import Settings
 
@@ -31,6 +33,8 @@ MAX_AGE = 0.25
 """Seconds for which a board counts as current (DESIGN, the way of the data)."""
 SILENT_AFTER = 3.0
 """Seconds without a new snapshot after which the rack manager counts as silent: three it owed."""
+LONGEST_LABEL = 40
+"""Characters of a rack's label, as settings take it; what is on the bus may be longer."""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,7 @@ class _Seen:
     beats: Mapping[str, Heartbeat]
     fresh: Mapping[str, Freshness]
     arms: Mapping[str, ArmState]
+    left: frozenset[str]
     now: float
 
 
@@ -86,7 +91,9 @@ class BoardReader:
                 if self._asked_at <= wanted_at and self._clock.monotonic() - self._asked_at >= max_age:
                     self._refresh()
         if self._board is None:
-            raise BusDown(self._down or "no snapshot of the rack yet: is the rack manager running?")
+            with self._lock:  # somebody's first look may not be drawn yet
+                if self._board is None:
+                    raise BusDown(self._down or "no snapshot of the rack yet: is the rack manager running?")
         if self._down is None:
             return self._board
         return replace(self._board, stale_seconds=round(self._clock.monotonic() - self._answered_at, 1))
@@ -129,6 +136,7 @@ class BoardReader:
         wanted = [
             key.of() for key in (
                 keys.SNAPSHOT, keys.RPS_STATE, keys.RPS_INTERVAL, keys.HAIKU, keys.CHAT, keys.ARM_EVENTS,
+                keys.REVOLT_EVENTS, keys.PEERS,
             )
         ]  # fmt: skip
         for service in self._settings.swarm_services:
@@ -181,7 +189,9 @@ class BoardReader:
         fresh = self._membership.look(running, {who: beat.seq for who, beat in beats.items()}, now)
         events = self._value(codecs.ARM_EVENTS, values) or []
         chat = self._value(codecs.CHAT, values) or []
-        seen = _Seen(snapshot, values, beats, fresh, armed(events, beats.values()), now)
+        revolts = self._value(codecs.REVOLT_EVENTS, values) or []
+        left = defectors(revolts, self._settings.label)
+        seen = _Seen(snapshot, values, beats, fresh, armed(events, beats.values()), left, now)
         age = self._watch(keys.SNAPSHOT.of(), (snapshot.rack, snapshot.seq), now)
         return Board(
             version=0,
@@ -194,8 +204,12 @@ class BoardReader:
             haiku=self._value(codecs.HAIKU, values) or self._own_haiku(),
             chat=tuple(chat),
             arm_events=tuple(events),
+            revolts=tuple(revolts),
+            # Without the time of the look: that alone makes no new board.
+            peers=tuple(replace(peer, at="") for peer in self._now(codecs.PEERS, values) or ()),
             engine_error=snapshot.error,
             snapshot_age_seconds=int(age) if age >= SILENT_AFTER else None,
+            trouble=trouble_of([b.agent for b in beats.values() if b.agent is not None]),
         )
 
     def _squad(self, service: str, seen: _Seen) -> Squad:
@@ -222,7 +236,7 @@ class BoardReader:
             manager_task_id=manager,
             manager_epoch=lease.epoch if lease else 0,
             manager_confirmed=confirmed,
-            override_slot=override,
+            override_slot=override or None,  # NO_SLOT is none
         )
 
     def _trooper(self, task: Task, seen: _Seen, *, manages: bool, confirmed: bool) -> Trooper:
@@ -251,6 +265,10 @@ class BoardReader:
             move=beat.move if beat else None,
             outcome=beat.outcome if beat else None,
             started_at=beat.started_at if beat else task.created_at,
+            frozen=bool(beat and beat.frozen),
+            from_rack=beat.from_rack[:LONGEST_LABEL] if beat else "",
+            defected=task.id in seen.left,
+            agent=(beat.agent if beat else None) or Agent("unknown"),
         )
 
     def _watch(self, key: str, version: object, now: float) -> float:
@@ -283,3 +301,12 @@ def armed(events: Iterable[ArmEvent], beats: Iterable[Heartbeat]) -> dict[str, A
         if task_id not in latest or arm.seq > latest[task_id].seq:
             latest[task_id] = arm
     return {task_id: arm.state for task_id, arm in latest.items()}
+
+
+def defectors(events: Iterable[RevoltEvent], rack: str) -> frozenset[str]:
+    """The tasks of that rack whose latest handoff is committed: each is another rack's, and about to end."""
+    latest: dict[str, RevoltEvent] = {}
+    for event in sorted(events, key=lambda e: (e.seq, e.id)):
+        if event.source_rack == rack:
+            latest[event.source_task_id] = event
+    return frozenset(who for who, event in latest.items() if event.phase is Phase.COMMITTED)

@@ -18,8 +18,22 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from clawbucket import keys
+from clawbucket.core.agent import Utterance
+from clawbucket.core.election import NO_SLOT
 from clawbucket.core.model import Snapshot
-from clawbucket.core.records import Ack, ArmEvent, ChatMessage, Haiku, Heartbeat, Lease, Order, Throw, Words
+from clawbucket.core.records import (
+    Ack,
+    Answer,
+    ArmEvent,
+    ChatMessage,
+    Haiku,
+    Heartbeat,
+    Lease,
+    Order,
+    Throw,
+    Words,
+)
+from clawbucket.core.revolt import Handoff, PeerSummary, RevoltEvent, TrooperState
 from clawbucket.ports import Clock
 
 T = TypeVar("T")
@@ -114,10 +128,16 @@ CHAT = Codec[list[ChatMessage]](list[ChatMessage], keys.CHAT, {"sender": "from"}
 ARM_EVENTS = Codec[list[ArmEvent]](list[ArmEvent], keys.ARM_EVENTS)
 ORDERS = Codec[list[Order]](list[Order], keys.ORDERS)
 ACKS = Codec[list[Ack]](list[Ack], keys.ACKS)
+ANSWERS = Codec[list[Answer]](list[Answer], keys.ANSWERS)
+REVOLT_EVENTS = Codec[list[RevoltEvent]](list[RevoltEvent], keys.REVOLT_EVENTS)
+HANDOFF = Codec[Handoff](Handoff, keys.HANDOFF)
+CAPTURE = Codec[TrooperState](TrooperState, keys.CAPTURE)
+PEERS = Codec[list[PeerSummary]](list[PeerSummary], keys.PEERS)
+CONVERSATION = Codec[list[Utterance]](list[Utterance], keys.CONVERSATION)
 SCORE = Number(keys.SCORE, -_LARGEST, _LARGEST)
 LAST_SEEN = Number(keys.LAST_SEEN, 0, 2**53 - 1)
 INTERVAL = Number(keys.RPS_INTERVAL, 2, 120)
-OVERRIDE = Number(keys.OVERRIDE, 1, 1_000_000)
+OVERRIDE = Number(keys.OVERRIDE, NO_SLOT, 1_000_000)
 
 
 class Gate:

@@ -48,7 +48,8 @@ class Journal(Generic[E]):
         self._cap = codec.key.cap
         self._lock = threading.Lock()
         self._known: dict[str, E] = {}
-        self._raw_healed: bytes | None = None
+        self._learned = 0
+        self._healed: tuple[bytes, int] | None = None
 
     def read(self) -> list[E]:
         """The events, oldest first."""
@@ -86,16 +87,18 @@ class Journal(Generic[E]):
     def heal(self) -> int:
         """Merge back what this process remembers and the list has lost; how many events that were."""
         raw = self._bus.get(self._key)
-        if raw is not None and raw == self._raw_healed:
+        # The same bytes may come back after a wipe, from somebody who had not seen all that is known here.
+        if raw is not None and (raw, self._learned) == self._healed:
             return 0
         current, store = self._open()
         self._learn(current)
         with self._lock:
+            learned = self._learned
             merged = self._bounded({**{e.id: e for e in current}, **self._known}.values())
         lost = len({e.id for e in merged} - {e.id for e in current})
         if lost and not store(merged):
             return 0  # somebody else wrote; the next beat looks again
-        self._raw_healed = None if lost else raw
+        self._healed = None if lost or raw is None else (raw, learned)
         return lost
 
     def _open(self) -> tuple[list[E], Callable[[list[E]], bool]]:
@@ -123,6 +126,8 @@ class Journal(Generic[E]):
 
     def _learn(self, events: Iterable[E]) -> None:
         with self._lock:
-            self._known.update((e.id, e) for e in events)
+            told = {e.id: e for e in events}
+            self._learned += len(told.keys() - self._known.keys())
+            self._known.update(told)
             if len(self._known) > self._cap:
                 self._known = {e.id: e for e in self._bounded(self._known.values())}

@@ -63,8 +63,27 @@ ARM_EVENTS = Key("clawbucket:arm:events", _DAY, 393_216, "the last ARM events", 
 REVOLT_EVENTS = Key("clawbucket:revolt:events", _DAY, 393_216, "the last handoffs between racks", cap=300)
 ORDERS = Key("clawbucket:orders:{}", _DAY, 32_768, "a task's inbox of orders, by task id", cap=64)
 ACKS = Key("clawbucket:acks:{}", _DAY, 32_768, "what a task did with its orders; by that task alone", cap=64)
+ANSWERS = Key(
+    "clawbucket:agent:answers:{}", 600, 32_768, "a task's answers to what it was asked; by that task alone",
+    cap=16,
+)  # fmt: skip
+CONVERSATION = Key(
+    "clawbucket:agent:history:{}",
+    _DAY,
+    32_768,
+    "the end of a task's conversation; by that task alone",
+    cap=24,
+)
+HANDOFF = Key("clawbucket:revolt:handoff:{}", _DAY, 65_536, "one side's record of a handoff; by cas alone")
+CAPTURE = Key(
+    "clawbucket:revolt:capture:{}", 600, 49_152, "a frozen trooper's state, by handoff; by it alone"
+)
+CLAIM = Key("clawbucket:revolt:claim:{}", 120, 64, "the handoff that a task is in, by task id; add alone")
+NONCE = Key("clawbucket:revolt:nonce:{}", 180, 8, "a signed request that was taken; add alone")
+PEERS = Key("clawbucket:peers", 15, 16_384, "the other racks, as the primary's manager sees them", cap=8)
 
 ALL: tuple[Key, ...] = (
     SNAPSHOT, LEADER, OVERRIDE, HEARTBEAT, SCORE, LAST_SEEN, RPS_STATE, RPS_INTERVAL, WORDS, WORDS_LATEST,
-    HAIKU, CHAT, ARM_EVENTS, REVOLT_EVENTS, ORDERS, ACKS,
+    HAIKU, CHAT, ARM_EVENTS, REVOLT_EVENTS, ORDERS, ACKS, ANSWERS, CONVERSATION, HANDOFF, CAPTURE, CLAIM,
+    NONCE, PEERS,
 )  # fmt: skip

@@ -54,6 +54,7 @@ def configure(program: str, log_format: str = "console", level: str = "info", **
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request
 
 
 def _with_facts(**facts: object) -> structlog.typing.Processor:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NewType, Protocol
 
+from clawbucket.core.agent import AgentReply, Health, Utterance
 from clawbucket.core.model import Snapshot, Task
+from clawbucket.core.revolt import Offer, PeerSummary, Told
 
 CasToken = NewType("CasToken", bytes)
 """Opaque proof of which version of a value was read; valid for the Bus that gave it."""
@@ -64,8 +66,37 @@ class NodeUnknown(Definite):
     """No node of that id is in the swarm."""
 
 
+class AgentFailed(Definite):
+    """The agent gave no answer. ``health`` says what that tells of it; ``code`` is stable, for programs.
+
+    ``brief`` is the reason in a few words, for where the whole rack is told of it.
+    """
+
+    def __init__(
+        self, sentence: str, health: Health = "failing", code: str = "agent_failed", brief: str = ""
+    ) -> None:
+        super().__init__(sentence)
+        self.health, self.code, self.brief = health, code, brief or sentence
+
+
+class AgentInDoubt(Indefinite):
+    """The trooper was asked and has not answered yet; it may still."""
+
+
 class Conflict(Definite):
     """What is asked for cannot be done as things stand (a second outage, no other candidate)."""
+
+
+class PeerDown(Definite):
+    """The other rack could not be reached; it has not heard of this."""
+
+
+class PeerRefused(Definite):
+    """The other rack answered, and its answer was no."""
+
+
+class PeerInDoubt(Indefinite):
+    """The other rack stopped answering after it was asked, or answered what cannot be understood."""
 
 
 class Clock(Protocol):
@@ -81,6 +112,66 @@ class Clock(Protocol):
 
     def iso(self) -> str:
         """Now as ISO-8601 UTC, for people."""
+        ...
+
+
+class AgentRuntime(Protocol):
+    """A trooper's agent: its own context, on a model that all troopers share. Thread- and greenlet-safe."""
+
+    @property
+    def backend(self) -> str:
+        """What carries the turns out: ``binary`` or ``embedded``."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model that it thinks with."""
+        ...
+
+    def ask(self, session: str, text: str, seconds: float) -> AgentReply:
+        """One turn in that session, within ``seconds`` in all. AgentFailed."""
+        ...
+
+    def plain(self, prompt: str, seconds: float) -> AgentReply:
+        """The model alone, asked without personality, context or memory. AgentFailed."""
+        ...
+
+    def history(self, session: str) -> tuple[Utterance, ...]:
+        """What was said in that session and still counts, oldest first. AgentFailed."""
+        ...
+
+    def remember(self, session: str, conversation: Iterable[Utterance]) -> None:
+        """Put what was said elsewhere at the end of that session. AgentFailed."""
+        ...
+
+    def close(self) -> None:
+        """End what still runs."""
+        ...
+
+
+class Peers(Protocol):
+    """The other racks, each by its dashboard's URL. Thread- and greenlet-safe; no redirect is followed."""
+
+    def hello(self, url: str) -> str:
+        """The other rack's label, once it has shown that it has the same key. PeerDown, PeerRefused.
+
+        Whatever is not a peer's own signed answer is a PeerRefused here: nothing was asked for yet.
+        """
+        ...
+
+    def offer(self, url: str, offer: Offer, seconds: float) -> Told:
+        """Have it take a trooper in, within ``seconds``; the phase is RESTORED.
+
+        PeerDown and PeerRefused: it has not, and will not. PeerInDoubt: ask it.
+        """
+        ...
+
+    def ask(self, url: str, snapshot_id: str) -> Told:
+        """What became of a handoff there; if it never heard of it, it never will. PeerDown, PeerInDoubt."""
+        ...
+
+    def look(self, name: str, url: str) -> PeerSummary:
+        """How it is, within a second and a half. A peer that cannot be seen is told of, not raised."""
         ...
 
 
@@ -134,6 +225,25 @@ class Orders(Protocol):
 
     def scale(self, service: str, replicas: int) -> None:
         """Make ``replicas`` the desired count. ServiceUnknown, EngineDown, EngineInDoubt."""
+        ...
+
+    def resize(self, service: str, by: int, mark: str, leaving: str = "") -> int:
+        """Change the desired count by one (``by`` 1 or -1), once for each ``mark``; the count afterwards.
+
+        A mark that was seen before changes nothing, whatever else is asked for, and the count is the present
+        one. The last 64 of a service are remembered with the count, over a restart too. One more fills the
+        lowest free slot.
+
+        With ``leaving`` (only with -1) the slot of that task is the one given up, whoever fills it now: the
+        task may have ended already, as long as its slot's history tells of it. A slot that is not wanted any
+        more is not given up twice: the mark is remembered and the count stays. Nobody else goes, where all
+        tasks of the service are on one node; the engine on Swarm says what it can promise on several. It
+        raises TaskElsewhere, before it changes anything, where the task runs beyond its reach: an order on
+        the bus ends it, and then this is asked for again.
+
+        ServiceUnknown, TaskUnknown (``leaving`` was never in the service, or is forgotten), TaskElsewhere,
+        Conflict (beyond 1 to 20 replicas), EngineDown, EngineInDoubt.
+        """
         ...
 
     def kill(self, task_id: str) -> None:

@@ -91,11 +91,36 @@ def _hosts(raw: str) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in raw.split(",") if part.strip())
 
 
+def _host_port(raw: str) -> str:
+    host, _, port = raw.rpartition(":")
+    if not host or not host.isprintable() or " " in host or "/" in host or not port.isascii():
+        raise ValueError
+    if (":" in host) != (host[0] == "[" and host[-1] == "]"):  # an IPv6 address stands in brackets
+        raise ValueError
+    _integer(1, 65535)(port)
+    return raw
+
+
 def _url(raw: str) -> str:
     parts = urlsplit(raw)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
         raise ValueError
     return raw.rstrip("/")
+
+
+def _ollama(raw: str) -> str:
+    """Ollama's base URL. Older set-ups give the call's whole address, and OpenAI's clients one with /v1."""
+    base = _url(raw)
+    return _OLLAMA_CALL.sub("", base).rstrip("/")
+
+
+def _docker(raw: str) -> str:
+    parts = urlsplit(raw)
+    if not (parts.scheme == "unix" and parts.path.startswith("/")) and not (
+        parts.scheme == "tcp" and parts.hostname
+    ):
+        raise ValueError
+    return raw
 
 
 def _secret(raw: str) -> str:
@@ -108,9 +133,34 @@ def _path(raw: str) -> Path:
     return Path(raw)
 
 
+_OLLAMA_CALL = re.compile(r"/(api(/(generate|chat|tags))?|v1(/chat/completions)?)$")
+"""What stands behind Ollama's base URL in the address of one of its calls."""
 _FLAG = "1, true, yes, on or 0, false, no, off"
 _NAME = "a service name: letters, digits, '_', '.', '-', at most 63"
 _SECRET = "8 to 512 printable characters without a space at either end"  # noqa: S105 - it says what one is
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another rack: what it is called here, and its dashboard's URL."""
+
+    name: str
+    url: str
+
+
+_PEER_NAME = re.compile(r"[a-z0-9-]{1,32}")
+
+
+_UNNAMED = "peer"
+"""What the rack at PEER_DASHBOARD_URL is called where CLAWBUCKET_PEERS has no name for it."""
+
+
+def _peers(raw: str) -> tuple[Peer, ...]:
+    pairs = [part.strip().partition("=") for part in raw.split(",") if part.strip()]
+    names = [name for name, _, _ in pairs]
+    if not pairs or len(set(names)) != len(names) or not all(_PEER_NAME.fullmatch(name) for name in names):
+        raise ValueError
+    return tuple(Peer(name, _url(url)) for name, _, url in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +184,37 @@ class Settings:
     )  # fmt: skip
     memcached_host: str = _set("MEMCACHED_HOST", "127.0.0.1", "a host name", _text(255), "where memcached is")
     memcached_port: int = _set("MEMCACHED_PORT", 11211, "a port, 1 to 65535", _integer(1, 65535), "its port")
-    ollama_url: str | None = _set("OLLAMA_URL", None, "an http(s) URL", _url, "where Ollama is; unset: none")
+    ollama_url: str | None = _set(
+        "OLLAMA_URL", None, "an http(s) URL", _ollama, "where Ollama is; unset: none"
+    )
     ollama_model: str = _set(
         "OLLAMA_MODEL", "smollm2:135m", "a model's name", _text(128), "the model asked of it"
     )
     picoclaw_enabled: bool = _set(
         "PICOCLAW_ENABLED", True, _FLAG, _flag, "whether troopers think for themselves"
     )
+    picoclaw_backend: str = _set(
+        "PICOCLAW_BACKEND", "auto", "auto, binary or embedded", _one_of("auto", "binary", "embedded"),
+        "what carries a trooper's turns out; auto: the picoclaw on PATH (or PICOCLAW_BINARY), if any",
+    )  # fmt: skip
+    picoclaw_tools: str = _set(
+        "PICOCLAW_TOOLS", "off", "auto or off", _one_of("auto", "off"),
+        "whether troopers are offered tools; small models do worse with them",
+    )  # fmt: skip
+    picoclaw_home: Path | None = _set(
+        "PICOCLAW_HOME", None, "a directory", _path,
+        "where this replica's agent has its config, its workspace and its sessions; unset: a temporary one",
+    )  # fmt: skip
     label: str = _set(
         "DASHBOARD_BOT_LABEL", "BOT 1", "text, at most 40", _text(40), "the rack's label on the page"
     )
     peer_url: str | None = _set(
         "PEER_DASHBOARD_URL", None, "an http(s) URL", _url, "the other rack's dashboard"
     )
+    peers: tuple[Peer, ...] = _set(
+        "CLAWBUCKET_PEERS", (), "name=url pairs with commas between, no name twice", _peers,
+        "further racks' dashboards; names are of a-z, 0-9 and -",
+    )  # fmt: skip
     revolt_snapshot_dir: Path = _set(
         "REVOLT_SNAPSHOT_DIR", Path("/tmp/clawbucket-revolt-snapshots"), "a directory", _path,  # noqa: S108
         "where handoffs keep their snapshots",
@@ -162,7 +230,8 @@ class Settings:
     )
     allowed_hosts: tuple[str, ...] = _set(
         "CLAWBUCKET_ALLOWED_HOSTS", (), "host names with commas between, or *", _hosts,
-        "Host names that mutations may come by, beside IP addresses, localhost and this machine's name",
+        "Host names that mutations may come by, beside IP addresses, localhost, this machine's name and "
+        "the nodes'",
     )  # fmt: skip
     rack_url: str = _set(
         "CLAWBUCKET_RACK_URL",
@@ -177,11 +246,32 @@ class Settings:
     rack_token_file: Path | None = _set(
         "CLAWBUCKET_RACK_TOKEN_FILE", None, "a readable file", _path, "a file that holds it"
     )
+    peer_key: str | None = _set(
+        "CLAWBUCKET_PEER_KEY", None, _SECRET, _secret, "what two racks that hand troopers over share"
+    )
+    peer_key_file: Path | None = _set(
+        "CLAWBUCKET_PEER_KEY_FILE", None, "a readable file", _path, "a file that holds it"
+    )
     bind: str = _set(
         "CLAWBUCKET_BIND", "127.0.0.1:8080", "host:port, or fd://N for a socket handed down", _text(255),
         "where this program listens",
     )  # fmt: skip
-    engine: str = _set("CLAWBUCKET_ENGINE", "local", "local", _one_of("local"), "the rack manager's engine")
+    aggregator_bind: str | None = _set(
+        "CLAWBUCKET_AGGREGATOR_BIND", None, "host:port, or fd://N for a socket handed down", _text(255),
+        "where the gateway listens for the aggregator; unset: nowhere, the aggregator has a port of its own",
+    )  # fmt: skip
+    aggregator_upstream: str | None = _set(
+        "CLAWBUCKET_AGGREGATOR_UPSTREAM", None, "host:port", _host_port,
+        "where the gateway finds the aggregator; a name is looked up anew every second",
+    )  # fmt: skip
+    engine: str = _set(
+        "CLAWBUCKET_ENGINE", "local", "local or docker", _one_of("local", "docker"),
+        "the rack manager's engine",
+    )  # fmt: skip
+    docker_host: str | None = _set(
+        "DOCKER_HOST", None, "unix://path or tcp://host:port", _docker,
+        "the Docker that the engine docker asks; unset: unix:///var/run/docker.sock",
+    )  # fmt: skip
     replicas: int = _set(
         "CLAWBUCKET_REPLICAS", 3, "a number from 1 to 20", _integer(1, 20), "replicas of each service"
     )
@@ -239,21 +329,38 @@ class Settings:
             try:
                 values[spec.name] = variable.parse(raw)
             except ValueError:
-                shown = "what it holds" if "TOKEN" in variable.name else repr(raw[:80])
+                shown = "what it holds" if variable.parse is _secret else repr(raw[:80])
                 raise BadSetting(f"{variable.name} takes {variable.takes}; {shown} is not that") from None
-        for name in ("token", "rack_token"):
+        for name in ("token", "rack_token", "peer_key"):
             if values.get(f"{name}_file") is not None and name not in values:
                 values[name] = _secret_from(f"{name}_file", values[f"{name}_file"])
         services = values.get("swarm_services") or ()
         if not services:
             only = values.get("swarm_service") or values.get("service_name")
             values["swarm_services"] = (only or "clawbucket_clawbucket",)
-        return cls(**values)
+        settings = cls(**values)
+        names = [peer.name for peer in settings.all_peers]
+        if len(set(names)) != len(names):
+            raise BadSetting(
+                f"CLAWBUCKET_PEERS calls a rack {_UNNAMED!r}, as the one of PEER_DASHBOARD_URL is called, "
+                "which is another; give it another name there, or list both and leave PEER_DASHBOARD_URL out"
+            )
+        return settings
 
     @property
     def primary(self) -> str:
         """The primary service's full name."""
         return self.swarm_services[0]
+
+    @property
+    def all_peers(self) -> tuple[Peer, ...]:
+        """The racks that troopers can go to; PEER_DASHBOARD_URL's comes first, called ``peer`` if unnamed."""
+        if self.peer_url is None:
+            return self.peers
+        first = next(
+            (peer for peer in self.peers if peer.url == self.peer_url), Peer(_UNNAMED, self.peer_url)
+        )
+        return (first, *(peer for peer in self.peers if peer != first))
 
     @property
     def hostname(self) -> str:

@@ -8,8 +8,10 @@ supervises it sees a failure and replaces the task, as a Swarm would. The worker
 however that ended, by a pipe (clawbucket/lifeline.py).
 
 On SIGTERM the worker first lets its program say goodbye (a leader releases its lease, streams are closed),
-then finishes the requests under way for at most ``DRAIN`` seconds. gunicorn's own gevent worker waits for
-idle keep-alive connections too and looks only once a second, which is why ``run`` is written anew here.
+then closes its port once nobody has come for ``QUIET`` seconds, then finishes the requests under way, all in
+at most ``DRAIN``. Closed at once, the port would reset whoever was connected and not yet heard, and a client
+cannot tell that from an order that was read. gunicorn's own gevent worker does that, waits for idle
+keep-alive connections too, and looks only once a second, which is why ``run`` is written anew here.
 """
 
 from __future__ import annotations
@@ -59,6 +61,9 @@ Closed with something unread, it would be reset, and who sent too much would nev
 """
 DRAIN = 0.5
 """Seconds that requests under way are given after SIGTERM."""
+QUIET, LOUD = 0.05, 0.25
+"""Seconds without a new connection after which every gateway has heard that this program is about to end,
+and seconds for which at most that is waited for."""
 END_WITHIN = 0.9
 """Seconds after SIGTERM in which the worker must have ended; then it is killed."""
 HUNG_AFTER = 30
@@ -174,6 +179,8 @@ class _Worker(GeventWorker):
     def init_process(self) -> None:
         self.ending = Event()
         self.underway: set[Any] = set()
+        self.unheard: dict[Any, float] = {}  # when each connection came of which no request was read yet
+        self.came_at = 0.0
         super().init_process()
 
     def handle_exit(self, sig: int, frame: object) -> None:
@@ -186,9 +193,14 @@ class _Worker(GeventWorker):
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         # Nothing that this program sends or reads is ever silent for longer than an idle connection is.
         client.settimeout(KEEPALIVE + 15)
-        super(GeventWorker, self).handle(listener, client, addr)
+        self.came_at = self.unheard[client] = time.monotonic()
+        try:
+            super(GeventWorker, self).handle(listener, client, addr)
+        finally:
+            self.unheard.pop(client, None)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        self.unheard.pop(sock, None)
         self.underway.add(req)
         try:
             super().handle_request(listener_name, req, sock, addr)
@@ -230,14 +242,32 @@ class _Worker(GeventWorker):
             self.notify()
         for request in self.underway:
             request.must_close = True  # its answer is the last on its connection, and says so
+        for client in [c for c, came_at in self.unheard.items() if came_at + DRAIN < time.monotonic()]:
+            del self.unheard[client]  # it does not say what it wants, and holds nobody up
         program: Program | None = self.app.program
         if program is not None:
             program.goodbye()
-        for server in servers:
-            server.close()
         with gevent.Timeout(DRAIN, False):
-            while self.underway:
+            until = time.monotonic() + LOUD
+            while self._takes_up(servers) or self.came_at + QUIET > time.monotonic():
                 gevent.sleep(0.01)
+                if time.monotonic() > until:
+                    self._takes_up(servers)
+                    break
+            for server in servers:
+                server.close()
+            gevent.sleep(0)  # whoever was taken up last
+            while self.underway or self.unheard:
+                gevent.sleep(0.01)
+
+    def _takes_up(self, servers: list[StreamServer]) -> bool:
+        """Accept whoever waits for it. True when somebody did."""
+        came = False
+        for server in servers:
+            while (accepted := server.do_read()) is not None:
+                server.do_handle(*accepted)
+                came = True
+        return came
 
 
 class _Logger(Logger):
@@ -266,6 +296,11 @@ def _last_words(status: int, code: str, sentence: str) -> bytes:
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode("ascii") + body
+
+
+def sync_elsewhere(fd: int) -> None:
+    """``fsync`` in a thread: a slow disk holds up whoever asked, not the loop that renews leases."""
+    gevent.get_hub().threadpool.apply(os.fsync, (fd,))
 
 
 def body_within(application: WsgiApp, seconds: float, largest: int) -> WsgiApp:

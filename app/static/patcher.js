@@ -2,13 +2,14 @@
 //
 // The server draws; this file only fills in. An element says what it shows: data-text (its text),
 // data-show / data-unless (hidden or not), data-attrs (its own data-* attributes, for the stylesheet),
-// data-value (an input), data-checked and data-next (a switch and what it would become), each by the name of
-// a field. Which record that is a field of, the nearest data-of tells: "tasks/<id>", "services/<name>", "rps" …
+// data-value (an input), data-checked and data-next (a switch and what it would become), data-disabled (a
+// button that does nothing just now), each by the name of a field. Which record that is a field of, the
+// nearest data-of tells: "tasks/<id>", "services/<name>", "peers/<name>", "rps" …
 //
 // `state` is the server's, kept by JSON Merge Patch (RFC 7396; app/fanout.py makes the patches). Where the
-// page has other troopers or chat lines than the state, htmx fetches that fragment and morphs it in. The
-// page compares by itself and asks again until both agree, because another replica, which may know a little
-// less yet, can be the one that answers.
+// page has other troopers, racks, chat lines or handoffs than the state, htmx fetches that fragment and morphs
+// it in. The page compares by itself and asks again until both agree, because another replica, which may know
+// a little less yet, can be the one that answers.
 "use strict";
 (() => {
   const SILENCE = 18; // seconds without a word after which the page is stale; a ping comes every 15
@@ -44,7 +45,8 @@
 
   // -- page --------------------------------------------------------------------------------------------
 
-  const BINDINGS = "[data-text],[data-show],[data-unless],[data-attrs],[data-value],[data-checked],[data-next]";
+  const BINDINGS = ["text", "show", "unless", "attrs", "value", "checked", "next", "disabled"].map((name) => `[data-${name}]`).join();
+  const NAMED = ["tasks", "services", "peers"]; // what holds records by name
 
   function index() {
     bindings = new Map([["", []]]);
@@ -66,6 +68,7 @@
     if ("attrs" in bound) for (const name of bound.attrs.split(" ")) element.setAttribute(`data-${name}`, fields[name] ?? "");
     if ("value" in bound && element !== document.activeElement) element.value = fields[bound.value] ?? "";
     if ("checked" in bound) element.setAttribute("aria-checked", String(fields[bound.checked] === "on"));
+    if ("disabled" in bound) element.setAttribute("aria-disabled", String(Boolean(fields[bound.disabled])));
     if ("next" in bound) element.value = fields[bound.next] === "on" ? "off" : "on";
   }
 
@@ -94,10 +97,21 @@
 
   // -- fragments ---------------------------------------------------------------------------------------
 
-  const fragments = ["squads", "chat"].map((id) => ({ id, element: document.getElementById(id), tries: 0, timer: 0 }));
+  const fragments = ["squads", "chat", "revolts"].map((id) => ({ id, element: document.getElementById(id), tries: 0, timer: 0 }));
+
+  // What is drawn of another rack, and not filled in: its names and where it is.
+  const rack = (name, { label, url }) => JSON.stringify([name, label, url]);
+
+  function racks(id) {
+    const shown = document.querySelectorAll(`#${id} [data-rack]`);
+    return [...shown].map(({ dataset }) => rack(dataset.rack, dataset)).sort().join();
+  }
 
   function agrees(id) {
-    if (id === "chat") return document.querySelector("#chat [data-version]").dataset.version === state.chat;
+    if (id !== "squads" && document.querySelector(`#${id} [data-version]`).dataset.version !== state[id]) return false;
+    if (id === "chat") return true;
+    if (racks(id) !== Object.entries(state.peers).map(([name, peer]) => rack(name, peer)).sort().join()) return false;
+    if (id === "revolts") return true;
     for (const kind of ["tasks", "services"]) {
       const shown = [...bindings.keys()].filter((path) => path.startsWith(`${kind}/`));
       const known = Object.keys(state[kind]);
@@ -139,7 +153,7 @@
   function onSnapshot(event) {
     state = merge(Object.create(null), JSON.parse(event.data));
     heard();
-    for (const path of bindings.keys()) if (path.startsWith("tasks/") && !record(path)) left.add(path);
+    for (const path of bindings.keys()) if (/^(tasks|peers)\//.test(path) && !record(path)) left.add(path);
     touch(bindings.keys());
   }
 
@@ -151,7 +165,7 @@
     const paths = [""];
     for (const [key, value] of Object.entries(patch)) {
       if (value === null || typeof value !== "object") continue;
-      if (key !== "tasks" && key !== "services") paths.push(key);
+      if (!NAMED.includes(key)) paths.push(key);
       else for (const [name, fields] of Object.entries(value)) (fields === null ? left.add(`${key}/${name}`) : paths.push(`${key}/${name}`));
     }
     touch(paths);
@@ -194,6 +208,7 @@
   document.body.addEventListener("htmx:afterSettle", swapped);
   for (const failed of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.body.addEventListener(failed, compare);
   Idiomorph.defaults.ignoreActiveValue = true; // what somebody is typing is theirs
+  Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, now) => old.localName !== "select" || !old.isEqualNode(now); // what is chosen, too
   index();
   scrollChat();
 })();

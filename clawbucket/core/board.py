@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from clawbucket.core.agent import Agent, Trouble
 from clawbucket.core.model import ArmState, Freshness
 from clawbucket.core.records import ArmEvent, ChatMessage, Choice, Haiku, Outcome, Throw
+from clawbucket.core.revolt import PeerSummary, RevoltEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,8 @@ class Trooper:
 
     ``state`` and ``desired_state`` are the engine's words in lower case. ``is_manager`` is true of
     exactly one running trooper a service (CONTRACT section 1); ``manager_confirmed`` says that it also
-    holds the service's lease, and did not merely come first in the order of preference.
+    holds the service's lease, and did not merely come first in the order of preference. ``frozen``: it
+    is held for a handoff; ``defected``: it was handed over and is about to end; ``from_rack``: its origin.
     """
 
     id: str
@@ -37,6 +40,10 @@ class Trooper:
     move: Choice | None
     outcome: Outcome | None
     started_at: str
+    frozen: bool = False
+    from_rack: str = ""
+    defected: bool = False
+    agent: Agent = field(default_factory=lambda: Agent("unknown"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Board:
 
     ``stale_seconds`` is None while the bus answers, otherwise how long ago it last did.
     ``snapshot_age_seconds`` likewise tells of a rack manager that stopped speaking (None: it speaks).
+    ``trouble`` is why the troopers' agents do not think, None while they do or are not meant to.
     """
 
     version: int
@@ -73,8 +81,11 @@ class Board:
     haiku: Haiku
     chat: tuple[ChatMessage, ...]
     arm_events: tuple[ArmEvent, ...]
+    revolts: tuple[RevoltEvent, ...] = ()
+    peers: tuple[PeerSummary, ...] = ()
     engine_error: str | None = None
     snapshot_age_seconds: int | None = None
+    trouble: Trouble | None = None
     stale_seconds: float | None = None
 
     def squad(self, service: str) -> Squad | None:

@@ -23,6 +23,9 @@ from enum import Enum
 from clawbucket.core.model import Snapshot, Task
 from clawbucket.core.records import Lease
 
+NO_SLOT = 0
+"""The override that prefers nobody, as one that was taken back says: slots start at 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -68,7 +71,8 @@ def _give_up(lease: Lease) -> Bid:
 def preference(snapshot: Snapshot, service: str, override_slot: int | None) -> tuple[Task, ...]:
     """The service's running tasks, the one that should manage it first (CONTRACT section 1).
 
-    The override slot if set; then those on the Swarm leader's node; then the lowest slot; then the id.
+    The override slot if set (``NO_SLOT`` is nobody's); then those on the Swarm leader's node; then the
+    lowest slot; then the id.
     """
 
     def key(task: Task) -> tuple[bool, bool, int, str]:
@@ -250,4 +254,6 @@ class Candidacy:
 
     def _place(self, bid: Bid, now: float) -> Bid:
         self._bid, self._bid_at = bid, now
+        if bid.lease.released:
+            self._held = None  # not when it is confirmed: by then the next one may lead already
         return bid

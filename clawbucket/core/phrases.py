@@ -32,7 +32,7 @@ _HAIKU = (
 
 
 def three_words(rng: Random) -> str:
-    """Three words, at most 50 characters."""
+    """Three different lowercase words, at most 50 characters."""
     return f"{rng.choice(_FIRST)} {rng.choice(_SECOND)} {rng.choice(_THIRD)}"
 
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from clawbucket.core.agent import PERSON, Agent
 from clawbucket.core.model import ArmState
 
 Choice = Literal["rock", "paper", "scissors"]
 Outcome = Literal["win", "loss", "draw"]
+LONGEST_CHAT = 280
+"""Characters of a chat message that are kept (CONTRACT section 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class Heartbeat:
 
     ``round`` is the latest round that it scored or, as manager, threw; ``move`` and ``outcome`` are what
     it threw when it scored last and how that went; ``score`` is its own truth, published again under the
-    score key.
+    score key. ``agent`` tells how the trooper's agent is. ``frozen`` is the handoff that it is held for,
+    ``handoff`` the one that it came by, from ``from_rack``.
     """
 
     task_id: str
@@ -67,6 +71,10 @@ class Heartbeat:
     move: Choice | None = None
     outcome: Outcome | None = None
     arm: Arm | None = None
+    agent: Agent | None = None
+    frozen: str = ""
+    from_rack: str = ""
+    handoff: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,10 @@ class Haiku:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One line of the chat. ``sender`` is ``from`` on the wire; ``host`` is the replica that took it."""
+    """One line of the chat. ``sender`` is ``from`` on the wire; ``host`` is the replica that took it.
+
+    ``source`` is ``person``, or where a trooper's answer honestly comes from.
+    """
 
     id: str
     seq: int
@@ -98,6 +109,7 @@ class ChatMessage:
     host: str
     text: str
     at: str
+    source: str = PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +127,21 @@ class ArmEvent:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What somebody asks of one task. ``id`` makes it safe to send twice: it is applied once."""
+    """What somebody asks of one task. ``id`` makes it safe to send twice: it is applied once.
+
+    An ``ask`` has the ``text`` said by ``asker``; with ``to_chat`` the answer goes into the chat too, and
+    ``wait`` is the seconds by which it is put off, so that a whole squad does not think at once. The
+    ``text`` of ``freeze``, ``thaw`` and ``restore`` is the handoff's id.
+    """
 
     id: str
     seq: int
-    kind: Literal["self_destruct"]
+    kind: Literal["self_destruct", "ask", "freeze", "thaw", "restore"]
     at: str
+    text: str = ""
+    asker: str = ""
+    to_chat: bool = False
+    wait: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +153,23 @@ class Ack:
     kind: str
     at: str
     result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A trooper's answer to an ask: ``id`` is the order's.
+
+    ``failed`` is None, or why there is no ``text``: a code of clawbucket/loops/answering.py.
+    """
+
+    id: str
+    seq: int
+    at: str
+    text: str = ""
+    session: str = ""
+    model: str = ""
+    backend: str = ""
+    outcome: str = ""
+    milliseconds: int = 0
+    failed: str | None = None
+    sentence: str = ""

@@ -8,18 +8,20 @@ that the bus has of its task id: a program that was started again within the sam
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 
 from clawbucket import codecs, keys
 from clawbucket.codecs import Gate
+from clawbucket.core.agent import Agent
 from clawbucket.core.membership import BEAT_EVERY
 from clawbucket.core.records import Arm, ArmEvent, Heartbeat
 from clawbucket.core.rps import ScoreCard
 from clawbucket.journal import Journal
 from clawbucket.loops.memory import Memory
+from clawbucket.loops.sight import Sight
 from clawbucket.ports import Bus, BusRefused, Clock
 
 log = structlog.get_logger(__name__)
@@ -32,11 +34,12 @@ class Beating:
     every = BEAT_EVERY
 
     def __init__(
-        self, bus: Bus, gate: Gate, clock: Clock, memory: Memory, arm_events: Journal[ArmEvent],
-        journals: Mapping[str, Journal[Any]],
+        self, bus: Bus, gate: Gate, clock: Clock, memory: Memory, sight: Sight,
+        arm_events: Journal[ArmEvent], journals: Mapping[str, Journal[Any]], agent: Callable[[], Agent],
     ) -> None:  # fmt: skip
-        self._bus, self._gate, self._clock, self._memory = bus, gate, clock, memory
+        self._bus, self._gate, self._clock, self._memory, self._sight = bus, gate, clock, memory, sight
         self._arm_events, self._journals = arm_events, journals
+        self._agent = agent
         self._seq = itertools.count(1)
         self._adopted = False
 
@@ -45,7 +48,8 @@ class Beating:
         if not self._adopted:
             self._adopt()
         self._note_interval()
-        self._note_arm()
+        self._put_override_back()
+        self.note_arm()
         memory = self._memory
         mine = {
             keys.HEARTBEAT.of(memory.task_name): (codecs.HEARTBEAT.encode(self._beat()), keys.HEARTBEAT.ttl),
@@ -86,6 +90,10 @@ class Beating:
             move=memory.card.move,
             outcome=memory.card.outcome,
             arm=memory.arm,
+            agent=self._agent(),
+            frozen=memory.frozen,
+            from_rack=memory.from_rack,
+            handoff=memory.handoff,
         )
 
     def _adopt(self) -> None:
@@ -107,8 +115,20 @@ class Beating:
         elif self._memory.interval is not None:
             self._bus.add(key, codecs.INTERVAL.encode(self._memory.interval), keys.RPS_INTERVAL.ttl)
 
-    def _note_arm(self) -> None:
-        """Remember the latest order to arm or disarm this trooper."""
+    def _put_override_back(self) -> None:
+        """Put the service's override back where it was lost, for the rest of its time."""
+        service = self._memory.service
+        lost = self._sight.lost_override(service)
+        if lost is None:
+            return
+        slot, seconds = lost
+        if self._bus.add(keys.OVERRIDE.of(service), codecs.OVERRIDE.encode(slot), seconds):
+            log.info("override put back", service=service, slot=slot, seconds=seconds)
+
+    def note_arm(self) -> None:
+        """Remember the latest order to arm or disarm this trooper; not while it is held for a handoff."""
+        if self._memory.frozen:
+            return
         mine = [e for e in self._arm_events.read() if e.task_id == self._memory.task_id]
         if not mine:
             return

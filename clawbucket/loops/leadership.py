@@ -24,19 +24,16 @@ Stamp = Callable[[int], bool]
 
 
 class Leadership:
-    """One service's leadership as this trooper lives it."""
+    """One service's leadership as this trooper lives it. ``stamps`` are for its leader-owned keys."""
 
     name = "leadership"
     every = 0.1
 
-    def __init__(
-        self, bus: Bus, gate: Gate, clock: Clock, sight: Sight, service: str, task_id: str,
-        stamps: Sequence[Stamp] = (),
-    ) -> None:  # fmt: skip
+    def __init__(self, bus: Bus, gate: Gate, clock: Clock, sight: Sight, service: str, task_id: str) -> None:
         self._bus, self._gate, self._clock, self._sight = bus, gate, clock, sight
         self._service = service
         self._key = keys.LEADER.of(service)
-        self._stamps = stamps
+        self.stamps: Sequence[Stamp] = ()
         self._candidacy = Candidacy(task_id)
         self._stamped: int | None = None
         self._told: int | None = None
@@ -58,6 +55,7 @@ class Leadership:
         beats = self._beats(order) if leading else {}
         bid = self._candidacy.decide(now, self._clock.wall_ms(), order, beats)
         if bid is not None:
+            self._tell(now)  # who gives up has stopped leading before the bus can hear of it
             if token is not None and bid.how is How.ADD:
                 bid = self._candidacy.overwrite_poison(bid)
             self._write(bid, token, beats if leading else self._beats(order))
@@ -66,9 +64,11 @@ class Leadership:
 
     def release(self) -> None:
         """Give the lease up, if it is held: the last act of a trooper that is told to end."""
-        bid = self._candidacy.release(self._clock.monotonic())
+        now = self._clock.monotonic()
+        bid = self._candidacy.release(now)
         if bid is None:
             return
+        self._tell(now)
         found = self._bus.gets(self._key)
         held = self._gate.read(codecs.LEASE, self._key, found[0]) if found else None
         if found and held and (held.task_id, held.epoch) == (bid.lease.task_id, bid.lease.epoch):
@@ -107,7 +107,7 @@ class Leadership:
         epoch = self._candidacy.leads(now)
         if epoch is None or epoch == self._stamped:
             return
-        if all(stamp(epoch) for stamp in self._stamps):
+        if all(stamp(epoch) for stamp in self.stamps):
             self._stamped = epoch
 
     def _tell(self, now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from clawbucket.core.facts import Round
 from clawbucket.core.records import Arm, Words
 from clawbucket.core.rps import ScoreCard
 
@@ -12,7 +13,9 @@ from clawbucket.core.rps import ScoreCard
 class Memory:
     """One trooper's own state, changed by its loop alone.
 
-    ``threw`` is the last round that it threw as manager; ``interval`` the RPS interval as last seen.
+    ``threw`` is the last round that it threw as manager; ``interval`` the RPS interval as last seen;
+    ``rounds`` are the latest that it played. ``frozen`` is the handoff that it is held for: nothing of it
+    changes meanwhile. ``handoff`` is the one that it came by, from ``from_rack``.
     """
 
     task_id: str
@@ -26,6 +29,10 @@ class Memory:
     words: Words | None = None
     threw: int = 0
     interval: int | None = None
+    rounds: tuple[Round, ...] = ()
+    frozen: str = ""
+    from_rack: str = ""
+    handoff: str = ""
 
     @property
     def latest_round(self) -> int:

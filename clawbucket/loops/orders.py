@@ -1,12 +1,13 @@
 """The inbox: what others ask of this trooper, applied once by id and acknowledged.
 
-The acknowledgement is written before a self-destruction is carried out, since nothing can be written
-after; an order that was acknowledged is never applied again.
+The acknowledgement of most is written before they are carried out, since after a self-destruction nothing can
+be written; an order that was acknowledged is never applied again. Those whose outcome somebody waits for can
+be carried out twice without harm, and are acknowledged after, with what came of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -18,16 +19,19 @@ log = structlog.get_logger(__name__)
 
 
 class Obeying:
-    """Apply the orders of this task's inbox."""
+    """Apply the orders of this task's inbox; ``hands`` has one for each kind.
+
+    ``told`` has those whose outcome is the acknowledgement's ``result``: what they return.
+    """
 
     name = "orders"
     every = 0.5
 
     def __init__(
-        self, clock: Clock, inbox: Journal[Order], acks: Journal[Ack], on_self_destruct: Callable[[], None]
-    ) -> None:
-        self._clock, self._inbox, self._acks = clock, inbox, acks
-        self._on_self_destruct = on_self_destruct
+        self, clock: Clock, inbox: Journal[Order], acks: Journal[Ack],
+        hands: Mapping[str, Callable[[Order], None]], told: Mapping[str, Callable[[Order], str]],
+    ) -> None:  # fmt: skip
+        self._clock, self._inbox, self._acks, self._hands, self._told = clock, inbox, acks, hands, told
         self._done: dict[str, None] = {}
         self._asked_acks = False
 
@@ -45,7 +49,10 @@ class Obeying:
 
     def _apply(self, order: Order) -> None:
         at = self._clock.iso()
-        self._acks.append(lambda seq: Ack(order.id, seq, order.kind, at, result="applied"))
+        outcome = self._told.get(order.kind)
+        result = outcome(order) if outcome is not None else "applied"
+        self._acks.append(lambda seq: Ack(order.id, seq, order.kind, at, result))
         self._done[order.id] = None
-        log.warning("order applied", order=order.kind, id=order.id)
-        self._on_self_destruct()
+        log.info("order applied", order=order.kind, id=order.id, result=result)
+        if outcome is None:
+            self._hands[order.kind](order)

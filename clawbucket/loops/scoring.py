@@ -13,6 +13,7 @@ import structlog
 from clawbucket import codecs, keys
 from clawbucket.codecs import Gate
 from clawbucket.core import rps
+from clawbucket.core.facts import MOST_ROUNDS, Round
 from clawbucket.loops.memory import Memory
 from clawbucket.ports import Bus
 
@@ -33,7 +34,9 @@ class Scoring:
         self._highest_epoch = 0
 
     def tick(self, now: float) -> None:  # noqa: ARG002 - a behaviour is given the time
-        """Look at the running round; score it if it is new to this trooper."""
+        """Look at the running round; score it if it is new to this trooper, and nothing holds it."""
+        if self._memory.frozen:
+            return
         values = self._bus.get_many([self._throw_key, self._lease_key])
         throw = self._read_throw(values.get(self._throw_key))
         lease = self._read_lease(values.get(self._lease_key))
@@ -45,6 +48,8 @@ class Scoring:
             return
         before = self._memory.card
         self._memory.card = card = rps.scored(before, throw, self._rng.choice(rps.CHOICES))
+        played = Round(card.round, card.move, throw.choice, card.outcome)
+        self._memory.rounds = (*self._memory.rounds, played)[-MOST_ROUNDS:]
         log.info(
             "round scored",
             task_id=self._memory.task_id,

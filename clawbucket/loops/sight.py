@@ -1,32 +1,90 @@
-"""What a trooper last saw of its rack: the snapshot, kept over a bus that forgot it."""
+"""What a trooper last saw of its rack: the snapshot and the override, kept over a bus that forgot them."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from clawbucket import codecs, keys
 from clawbucket.codecs import Gate
-from clawbucket.core.election import preference
+from clawbucket.core.election import NO_SLOT, preference
+from clawbucket.core.membership import BEAT_EVERY
 from clawbucket.core.model import Snapshot, Task
-from clawbucket.ports import Bus
+from clawbucket.ports import Bus, Clock
+
+_NEW_AFTER = 3 * BEAT_EVERY
+"""Seconds without an override after which one that comes is new: one that was lost is back within a beat."""
+_WORTH_IT = 2
+"""Seconds that a lost override must have left. One that merely expired has none: memcached, which counts
+whole seconds, ends it up to one second early."""
+
+
+class Override:
+    """One service's override as this process saw it, with the end of its time where it saw it come.
+
+    One that was put back looks like a new one. Were it remembered as such, with 300 s of its own, the
+    troopers would keep it alive among them for ever. So what comes soon after an absence is followed
+    while it is there, and no longer.
+    """
+
+    def __init__(self) -> None:
+        self._found: int | None = None
+        self._looked_at: float | None = None
+        self._absent_since = 0.0
+        self._kept: tuple[int, float] | None = None
+
+    def see(self, found: int | None, now: float) -> int | None:
+        """Take note of what the bus had in a look begun at ``now``; the slot to prefer, if any."""
+        if found is None:
+            if self._looked_at is None or self._found is not None:
+                self._absent_since = now
+        elif self._kept is None or found != self._kept[0] or now >= self._kept[1]:
+            self._kept = self._came(found)
+        self._found, self._looked_at = found, now
+        if found is None and self._kept is not None and now < self._kept[1]:
+            return self._kept[0]
+        return found
+
+    def lost(self, now: float) -> tuple[int, int] | None:
+        """The slot and the whole seconds left of an override that the bus should have and has not."""
+        if self._found is not None or self._kept is None:
+            return None
+        slot, ends_at = self._kept
+        left = int(ends_at - now)
+        return (slot, left) if left >= _WORTH_IT else None
+
+    def _came(self, found: int) -> tuple[int, float] | None:
+        """What to remember of it: from the last look without it on, so never beyond its true end."""
+        if found in {NO_SLOT, self._found} or self._looked_at is None:
+            return None
+        if self._found is None and self._looked_at - self._absent_since < _NEW_AFTER:
+            return None
+        return found, self._looked_at + keys.OVERRIDE.ttl
 
 
 class Sight:
     """The newest snapshot that this process read, and what follows from it."""
 
-    def __init__(self, bus: Bus, gate: Gate) -> None:
-        self._bus = bus
-        self._gate = gate
+    def __init__(self, bus: Bus, gate: Gate, clock: Clock) -> None:
+        self._bus, self._gate, self._clock = bus, gate, clock
         self._read = gate.reader(codecs.SNAPSHOT, keys.SNAPSHOT.of())
+        self._overrides: defaultdict[str, Override] = defaultdict(Override)
         self.snapshot: Snapshot | None = None
 
     def look(self, service: str) -> tuple[str, ...]:
         """Ask the bus; the task ids of the service's candidates, the preferred one first."""
+        now = self._clock.monotonic()
         override_key = keys.OVERRIDE.of(service)
         values = self._bus.get_many([keys.SNAPSHOT.of(), override_key])
         self.snapshot = self._read(values.get(keys.SNAPSHOT.of())) or self.snapshot
+        found = self._gate.read(codecs.OVERRIDE, override_key, values.get(override_key))
+        override = self._overrides[service].see(found, now)
         if self.snapshot is None:
             return ()
-        override = self._gate.read(codecs.OVERRIDE, override_key, values.get(override_key))
         return tuple(task.id for task in preference(self.snapshot, service, override))
+
+    def lost_override(self, service: str) -> tuple[int, int] | None:
+        """The slot and the whole seconds left, where the last look should have found an override."""
+        return self._overrides[service].lost(self._clock.monotonic())
 
     def ended(self, task_id: str) -> bool:
         """Whether the snapshot says that the task's process is gone. Not listed at all is no proof."""

@@ -34,17 +34,19 @@ class Throwing:
     name = "throwing"
     every = 0.2
 
-    def __init__(self, bus: Bus, gate: Gate, clock: Clock, memory: Memory, sight: Sight, rng: Random) -> None:
-        self._bus, self._gate, self._clock = bus, gate, clock
+    def __init__(
+        self, bus: Bus, gate: Gate, clock: Clock, memory: Memory, sight: Sight, rng: Random,
+        leadership: Leadership,
+    ) -> None:  # fmt: skip
+        self._bus, self._gate, self._clock, self._leadership = bus, gate, clock, leadership
         self._memory, self._sight, self._rng = memory, sight, rng
         self._thrown_at = float("-inf")
         self._kept_at = float("-inf")
         self._last: Throw | None = None
-        self.leadership: Leadership | None = None
 
     def tick(self, now: float) -> None:
         """Throw when the interval is over, keep the round when it is not; only while leading."""
-        epoch = self.leadership.epoch(now) if self.leadership else None
+        epoch = self._leadership.epoch(now)
         if epoch is None:
             return
         interval = self._memory.interval or rps.DEFAULT_INTERVAL

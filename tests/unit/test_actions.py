@@ -34,6 +34,9 @@ class Rack:
             raise self.failure
         self.scaled[service] = replicas
 
+    def resize(self, service: str, by: int, mark: str, leaving: str = "") -> int:
+        raise NotImplementedError
+
     def restart(self, service: str) -> None: ...
 
     def set_availability(self, node_id: str, availability: str) -> None: ...
@@ -100,11 +103,19 @@ def test_an_outage_of_the_last_replica_is_refused(desk):
 
 
 def test_an_outage_that_the_rack_refuses_leaves_no_override(desk):
-    """A definite failure is undone."""
+    """A definite failure is undone, and stays undone when the bus is wiped."""
+    desk.hive.run(4)
+    manager = desk.hive.leader()
     desk.rack.failure = EngineDown("the rack manager refuses connections")
     with pytest.raises(EngineDown):
-        desk.acts.outage(PRIMARY, desk.hive.leader())
+        desk.acts.outage(PRIMARY, manager)
+    assert desk.hive.bus.get(keys.OVERRIDE.of(PRIMARY)) == b"0"
+    assert desk.board.board(max_age=0).squad(PRIMARY).override_slot is None
+    desk.hive.run(0.5)
+    desk.hive.bus.wipe()
+    desk.hive.run(12)
     assert desk.hive.bus.get(keys.OVERRIDE.of(PRIMARY)) is None
+    assert desk.hive.leader() == manager
 
 
 def test_a_task_on_another_node_is_reached_by_an_order(desk):
@@ -154,7 +165,7 @@ def test_arming_is_an_event_and_the_board_shows_it(desk):
 
 def test_a_message_is_cut_to_280_characters(desk):
     """What is beyond is not kept."""
-    message = desk.acts.say("  " + "x" * 300, "Bold Bat")
+    message, _ = desk.acts.say("  " + "x" * 300, "Bold Bat")
     assert message.text == "x" * 280
     assert [m.id for m in desk.board.board().chat] == [message.id]
 

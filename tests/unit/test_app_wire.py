@@ -11,6 +11,7 @@ from app.errors import _sentence
 from app.intake import _typed
 from app.security import authority, name_of_host
 from clawbucket.core.board import Squad, Trooper
+from clawbucket.core.revolt import PeerSummary, Phase, RevoltEvent
 from tests.stage import PRIMARY, SERVICES, Stage
 
 
@@ -23,8 +24,36 @@ def board():
 def test_a_replica_shows_every_field_of_its_trooper(board):
     """Nothing that the board knows of a trooper is left out."""
     said = wire.replica(board.squads[0].replicas[0])
-    assert said.keys() == {spec.name for spec in fields(Trooper)}
+    assert said.keys() == {spec.name for spec in fields(Trooper)} | {"thinking"}
     answers.Replica.model_validate(said)
+
+
+def test_a_replica_that_came_from_nowhere_else_says_so(board):
+    """``from_rack`` is null, and the label where there is one."""
+    trooper = board.squads[0].replicas[0]
+    assert wire.replica(trooper)["from_rack"] is None
+    said = wire.replica(replace(trooper, from_rack="Rack B", frozen=True, defected=True))
+    assert (said["from_rack"], said["frozen"], said["defected"]) == ("Rack B", True, True)
+    answers.Replica.model_validate(said)
+
+
+def test_handoffs_are_told_as_the_contract_has_them(board):
+    """Every field of an event but its place in the list; the phase in its own word."""
+    event = RevoltEvent("h-x", 9, "at", "s", "t", PRIMARY, "A", "B", "h", Phase.IN_DOUBT, "why")
+    said = wire.revolt_events(replace(board, revolts=(event,), stale_seconds=2.0))
+    answers.RevoltEvents.model_validate(said)
+    assert said["events"][0].keys() == {spec.name for spec in fields(RevoltEvent)} - {"seq"}
+    assert said["events"][0]["phase"] == "IN_DOUBT"
+    assert (said["source"], said["stale_seconds"]) == ("memcached", 2.0)
+    assert wire.revolt_events(board) == {"events": [], "source": "memcached"}
+
+
+def test_a_peer_is_told_by_its_name():
+    """Every field of its summary but its name, by which it is found, and the time of the look."""
+    peer = PeerSummary("b", "http://b", False, "", 0, 0, "", 0, "at", "nothing answers")
+    assert wire.peer(peer).keys() == {spec.name for spec in fields(PeerSummary)} - {"name", "at"}
+    assert wire.peer(peer)["problem"] == "nothing answers"
+    assert wire.peer(replace(peer, problem=""))["problem"] is None
 
 
 def test_a_service_shows_every_field_of_its_squad(board):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from clawbucket import codecs, keys
-from clawbucket.board import BoardReader, armed
+from clawbucket.board import LONGEST_LABEL, BoardReader, armed, defectors
 from clawbucket.core.callsign import color_of, name_of
 from clawbucket.core.model import ArmState
 from clawbucket.core.records import Arm, ArmEvent, Heartbeat, Lease
+from clawbucket.core.revolt import PeerSummary, Phase, RevoltEvent
 from clawbucket.ports import BusDown
 from clawbucket.settings import Settings
 from tests.hive import PRIMARY, SECOND, Hive
@@ -198,7 +200,7 @@ def test_memory_is_bounded_by_what_runs(hive):
         hive.run(0.5)
         look.board()
         look.board(max_age=0)
-    assert len(look._readers) <= 6 + 2 * 2 + 3 * len(hive.tasks)
+    assert len(look._readers) <= 8 + 2 * 2 + 3 * len(hive.tasks)
 
 
 def event(number: int, state: ArmState) -> ArmEvent:
@@ -215,3 +217,72 @@ def test_a_troopers_newer_memory_counts_more_than_the_list():
     """A list that lost its newest event does not disarm anybody."""
     beat = Heartbeat("t", "s.1.t", "s", 1, "n", 1, "", "", arm=Arm(ArmState.ON, 5))
     assert armed([event(2, ArmState.OFF)], [beat]) == {"t": ArmState.ON}
+
+
+def phase(number: int, source: str, what: Phase, rack: str = "BOT 1", handoff: str = "h") -> RevoltEvent:
+    """An event of that task's handoff, which leaves ``rack``."""
+    return RevoltEvent(
+        f"{handoff}-{what.lower()}", number, "", source, "", PRIMARY, rack, "BOT 2", handoff, what
+    )
+
+
+def test_handoffs_are_shown_as_the_journal_has_them(hive):
+    """In its order; after a wipe as they were last known."""
+    look = reader(hive)
+    events = [phase(1, "t", Phase.PREPARED), phase(2, "t", Phase.COMMITTED)]
+    hive.bus.set(keys.REVOLT_EVENTS.of(), codecs.REVOLT_EVENTS.encode(events), 60)
+    assert look.board().revolts == tuple(events)
+    hive.bus.delete(keys.REVOLT_EVENTS.of())
+    look.invalidate()
+    assert look.board().revolts == tuple(events)
+
+
+def test_peers_are_shown_while_somebody_watches_them(hive):
+    """What has run out is not shown any more; another look at an unchanged rack makes no new board."""
+    look = reader(hive)
+    peer = PeerSummary("beta", "http://b", True, "Rack B", 3, 3, "Sly Fox", 7, "10:00")
+    hive.bus.set(keys.PEERS.of(), codecs.PEERS.encode([peer]), 60)
+    board = look.board()
+    assert [(p.name, p.label, p.score) for p in board.peers] == [("beta", "Rack B", 7)]
+    hive.bus.set(keys.PEERS.of(), codecs.PEERS.encode([replace(peer, at="10:02")]), 60)
+    look.board(max_age=0)
+    hive.bus.set(keys.PEERS.of(), codecs.PEERS.encode([replace(peer, at="10:04")]), 60)
+    assert look.board(max_age=0).peers == board.peers
+    hive.bus.delete(keys.PEERS.of())
+    assert look.board(max_age=0).peers == ()
+
+
+def test_a_trooper_says_that_it_is_held_and_where_it_came_from(hive):
+    """By its beat alone, of which no more is shown than a label may have."""
+    one, two, *others = list(hive.tasks)
+    hive.troopers[one].memory.frozen = "f" * 32
+    hive.troopers[two].memory.from_rack = "x" * 99
+    hive.run(2.5)
+    shown = {t.id: t for s in reader(hive).board().squads for t in s.replicas}
+    assert [shown[one].frozen, shown[two].frozen] == [True, False]
+    assert [shown[one].from_rack, shown[two].from_rack] == ["", "x" * LONGEST_LABEL]
+    assert not any(shown[who].frozen or shown[who].from_rack or shown[who].defected for who in others)
+
+
+def test_a_trooper_that_was_handed_over_has_defected(hive):
+    """Its task is shown so until it ends."""
+    gone = next(iter(hive.tasks))
+    events = [phase(1, gone, Phase.PREPARED), phase(2, gone, Phase.COMMITTED)]
+    hive.bus.set(keys.REVOLT_EVENTS.of(), codecs.REVOLT_EVENTS.encode(events), 60)
+    shown = [t.id for s in reader(hive).board().squads for t in s.replicas if t.defected]
+    assert shown == [gone]
+
+
+def test_the_latest_phase_counts_for_who_has_defected():
+    """By sequence number, wherever it is in the list, and over all handoffs of the task."""
+    undone = [phase(2, "t", Phase.ABORTED), phase(1, "t", Phase.PREPARED)]
+    assert defectors(undone, "BOT 1") == frozenset()
+    again = [*undone, phase(4, "t", Phase.COMMITTED, handoff="i"), phase(3, "t", Phase.PREPARED, handoff="i")]
+    assert defectors(again, "BOT 1") == {"t"}
+    assert defectors([phase(5, "u", Phase.IN_DOUBT)], "BOT 1") == frozenset()
+
+
+def test_another_racks_troopers_do_not_defect_here():
+    """Only what leaves this rack is about to end on it."""
+    theirs = [phase(1, "t", Phase.RESTORED, "BOT 2"), phase(2, "u", Phase.COMMITTED, "BOT 2")]
+    assert defectors(theirs, "BOT 1") == frozenset()

@@ -112,6 +112,36 @@ def test_half_a_clone_is_refused(clone, capsys):
     assert "requirements.lock is missing" in capsys.readouterr().err
 
 
+def test_the_agents_command_is_left_there(clone, tmp_path):
+    """It runs picoclaw from the clone, from any directory and through a symbolic link, and moves with it."""
+    main(["requirements.lock"], clone.root)
+    clone.root.joinpath("moved here").mkdir()
+    moved = shutil.move(clone.venv, tmp_path / "moved here" / ".venv")
+    python = Path(moved) / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "$PYTHONPATH" "$@"\n')
+    (tmp_path / "link").symlink_to(Path(moved) / "bin" / "picoclaw-py")
+    for command in (Path(moved) / "bin" / "picoclaw-py", tmp_path / "link"):
+        done = subprocess.run(
+            [command, "agent", "-m", "a b"], cwd="/", env={"PATH": os.environ["PATH"], "PYTHONPATH": "/mine"},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == f"{tmp_path / 'moved here'}:/mine -P -m picoclaw agent -m a b\n"
+
+
+def test_the_agents_command_is_there_before_the_lock_counts_as_installed(clone, monkeypatch):
+    """A run that is cut off after pip must not leave a .venv that is whole but for the command."""
+    seen = []
+    really = Maker._install
+
+    def install(self, lock):
+        seen.append((clone.venv / "bin" / "picoclaw-py").exists())
+        really(self, lock)
+
+    monkeypatch.setattr(Maker, "_install", install)
+    main(["requirements.lock"], clone.root)
+    assert seen == [True]
+
+
 def test_two_at_once_take_turns(clone, monkeypatch):
     """While one installs, the lock is the kernel's to give; pip holds it as well."""
     seen = []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import subprocess
@@ -102,6 +103,68 @@ def test_a_browser_goes_by_several_names(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/cb" if name == "chromium-browser" else None)
     assert provision.chromium(lambda _: None) == "/bin/cb"
     assert CHROMIUM.apt == "chromium"
+
+
+class Shelf:
+    """A machine on which these programs are there, and these commands end well."""
+
+    def __init__(self, monkeypatch, programs: set[str], works: set[str], *, root: bool) -> None:
+        self.programs, self.works = programs, works
+        self.installed: list[str] = []
+        monkeypatch.delenv("DOCKER_HOST", raising=False)
+        monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
+        monkeypatch.setattr(shutil, "which", lambda name: f"/opt/{name}" if name in self.programs else None)
+        monkeypatch.setattr(provision, "install", self.install)
+        monkeypatch.setattr(subprocess, "run", self.run)
+
+    def install(self, package: Package, _: object) -> None:
+        self.installed.append(package.program)
+        self.programs.add(package.program)
+
+    def run(self, command, **_: object) -> subprocess.CompletedProcess[bytes]:
+        line = " ".join(command)
+        return subprocess.CompletedProcess(command, 0 if line in self.works else 1, b"", b"")
+
+
+def refuse(package: Package, _: object) -> None:
+    """As where there is no package manager that could install it."""
+    raise Refusal(f"{package.program} cannot be had")
+
+
+WITH_COMPOSE, ENGINE = "docker compose version", "docker version"
+
+
+def test_docker_is_installed_with_all_that_an_engine_of_our_own_takes(monkeypatch):
+    """On a bare Debian, as root: the command, the engine, and what makes images without a registry."""
+    shelf = Shelf(monkeypatch, {"apt-get"}, set(), root=True)
+    provision.docker(lambda _: None)
+    assert shelf.installed == ["docker", "docker-compose", "dockerd", "iptables", "debootstrap"]
+
+
+def test_without_shellcheck_it_is_said_that_scripts_go_unchecked(monkeypatch):
+    """It is installed where that can be; elsewhere the other checks go on without it."""
+    shelf = Shelf(monkeypatch, {"apt-get"}, set(), root=True)
+    said: list[str] = []
+    provision.shellcheck(said.append)
+    assert (shelf.installed, said) == (["shellcheck"], [])
+    shelf.programs.clear()
+    monkeypatch.setattr(provision, "install", refuse)
+    provision.shellcheck(said.append)
+    assert said == ["the shell scripts are not checked: shellcheck cannot be had"]
+
+
+def test_an_engine_that_answers_is_used_as_it_is(monkeypatch):
+    """Nobody installs a second one; whoever is not root pulls images instead of making them."""
+    shelf = Shelf(monkeypatch, {"docker", "apt-get"}, {WITH_COMPOSE, ENGINE}, root=False)
+    provision.docker(lambda _: None)
+    assert shelf.installed == []
+
+
+def test_no_engine_and_no_way_to_have_one_is_told_at_once(monkeypatch):
+    """Before the other tests run for half an hour, with the way to leave these out."""
+    Shelf(monkeypatch, {"docker", "apt-get"}, {WITH_COMPOSE}, root=False)
+    with pytest.raises(Refusal, match=r"no Docker engine answers at unix:.*only root.*--no-docker"):
+        provision.docker(lambda _: None)
 
 
 def test_memcached_is_private_and_within_the_file_limit(monkeypatch):

@@ -104,7 +104,9 @@ def test_what_a_killed_launcher_left_is_cleared(tmp_path, child):
     """Its files, and whatever of its run still goes on."""
     directory = made(tmp_path, 8080, launcher=Mark(os.getpid(), 12.0))
     (directory.logs / "gateway.log").write_text("old")
+    directory.revolt.mkdir()
     directory.prepare("new")
+    assert not directory.revolt.exists()
     assert not psutil.pid_exists(child.pid)
     assert directory.token_file.read_text() == "new\n"
     assert list(directory.logs.iterdir()) == []
@@ -121,13 +123,14 @@ def test_somebody_elses_directory_is_left_alone(tmp_path):
 
 
 def test_after_a_regular_end_the_logs_stay(tmp_path):
-    """Programs' and tasks' in one place; everything else goes."""
+    """Programs' and tasks' in one place, and the snapshots of handoffs; everything else goes."""
     directory = made(tmp_path, 8080)
+    directory.revolt.mkdir()
     directory.task_logs.mkdir()
     (directory.task_logs / "clawbucket_clawbucket.1.abc.log").write_text("t")
     (directory.logs / "rack.log").write_text("r")
     directory.clear()
-    assert [p.name for p in directory.path.iterdir()] == ["logs"]
+    assert {p.name for p in directory.path.iterdir()} == {"logs", "revolt"}
     assert {p.name for p in directory.logs.iterdir()} == {"clawbucket_clawbucket.1.abc.log", "rack.log"}
 
 

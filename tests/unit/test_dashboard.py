@@ -23,20 +23,26 @@ from app.security import LoginCookie
 from app.services import Services, assemble
 from clawbucket import codecs
 from clawbucket.board import MAX_AGE, BoardReader
+from clawbucket.core.agent import Utterance
+from clawbucket.core.callsign import name_of
 from clawbucket.core.model import ArmState
 from clawbucket.core.records import ArmEvent, ChatMessage
 from clawbucket.ports import Orders
 from clawbucket.settings import Settings
+from tests.fakes import FakeAgent
 from tests.hive import PRIMARY, SECOND, Hive
 
 ROOT = Path(app.__file__).parent
 VOID = {"meta", "link", "input", "circle", "br"}
-BINDINGS = ("data-text", "data-show", "data-unless", "data-attrs", "data-value", "data-checked", "data-next")
+BINDINGS = tuple(
+    f"data-{kind}" for kind in ("text", "show", "unless", "attrs", "value", "checked", "next", "disabled")
+)
 OPTIONAL = {
-    "tasks": {"move", "outcome"},
+    "tasks": {"move", "outcome", "from_rack"},
+    "peers": {"problem"},
     "services": {"error"},
     "rps": {"choice", "from", "round"},
-    "": {"unknown", "stale_seconds", "snapshot_age_seconds", "engine_error"},
+    "": {"unknown", "stale_seconds", "snapshot_age_seconds", "engine_error", "agent_problem", "agent_mend"},
 }
 """Fields that a record has only at times; app/wire.py tells when."""
 
@@ -143,7 +149,7 @@ def test_arm_switch_tells_and_toggles(stage: Stage):
     assert sends == ["off", "on", "on", "on", "on", "on"]
 
 
-@pytest.mark.parametrize("path", ["/", "/ui/squads", "/ui/chat"])
+@pytest.mark.parametrize("path", ["/", "/ui/squads", "/ui/chat", "/ui/revolts"])
 def test_nothing_inline(whole: Stage, path: str):
     """No script, style or handler is written into the page, so a strict policy breaks nothing."""
     page = whole.page(path)
@@ -154,10 +160,10 @@ def test_nothing_inline(whole: Stage, path: str):
         assert not [name for name in attributes if name == "style" or name.startswith(("on", "hx-on"))]
 
 
-def test_every_binding_names_a_field(whole: Stage):
-    """What patcher.js fills in is what the stream sends: each bound name is a field of its record."""
-    state = stream.state_of(whole.board.board())
-    for tag, attributes, path in whole.page().elements:
+def check_bindings(stage: Stage, page: Page) -> None:
+    """Each bound name is a field of its record."""
+    state = stream.state_of(stage.board.board())
+    for tag, attributes, path in page.elements:
         record = state
         for part in filter(None, path.split("/")):
             record = record[part]
@@ -165,6 +171,11 @@ def test_every_binding_names_a_field(whole: Stage):
         for binding in BINDINGS:
             names = set(attributes.get(binding, "").split())
             assert names <= known, f"<{tag} {binding}> of {path!r}"
+
+
+def test_every_binding_names_a_field(whole: Stage):
+    """What patcher.js fills in is what the stream sends: each bound name is a field of its record."""
+    check_bindings(whole, whole.page())
 
 
 def test_hostile_text_is_text(stage: Stage):
@@ -175,7 +186,74 @@ def test_hostile_text_is_text(stage: Stage):
         html = stage.client.get(path).get_data(as_text=True)
         assert "<script>alert" not in html
         assert html.count("&lt;script&gt;alert(1)") >= 3
+    assert html.count("by a person") == 1
     assert "Rack &lt;1&gt;" in stage.client.get("/").get_data(as_text=True)
+
+
+def test_an_answer_in_the_chat_is_told_apart(stage: Stage):
+    """What a trooper's agent said names its source and bears its colour; what a person typed does not."""
+    trooper = stage.board.board().squads[0].replicas[1]
+    now = stage.hive.clock.iso()
+    lines = [
+        ChatMessage("m1", 1, trooper.name, "host", "report", now),
+        ChatMessage("m2", 2, trooper.name, "host", "aye", now, "picoclaw"),
+        ChatMessage("m3", 3, "Gone Long", "host", "no", now, "fallback"),
+    ]
+    stage.put(codecs.CHAT, lines)
+    html = stage.client.get("/ui/chat").get_data(as_text=True)
+    told = [html.index(words) for words in ("by a person", "by its agent, picoclaw", "built in, fallback")]
+    assert told == sorted(told)
+    page = Page(html)
+    assert [len(page.of("typed")), len(page.of("answer"))] == [1, 2]
+    assert [a["fill"] for tag, a, _ in page.elements if tag == "circle"] == [trooper.color]
+
+
+def test_a_missing_model_is_told_quietly(stage: Stage):
+    """One line, no banner, says what keeps troopers from thinking and what to type; else it is hidden."""
+    assert ["hidden" in a for a in stage.page().of("note")] == [True]
+    hive = Hive(2, (PRIMARY,), agent=lambda _: FakeAgent())
+    hive.run(12)
+    services = assemble(Settings(swarm_services=(PRIMARY,)), hive.clock, hive.bus, cast(Orders, None))
+    services.board.board()
+    hive.clock.advance(MAX_AGE)
+    html = create_app(services).test_client().get("/").get_data(as_text=True)
+    assert ["hidden" in a for a in Page(html).of("note")] == [False]
+    assert "Ollama does not answer" in html
+    assert ">ollama serve</code>" in html
+
+
+def talked() -> tuple[FlaskClient, str]:
+    """A whole replica's HTTP side, and a task that was talked with, by a person who is no better than it."""
+    hive = Hive(1, (PRIMARY,), agent=lambda _: FakeAgent())
+    hive.run(2)
+    task_id = next(iter(hive.tasks))
+    lines = [Utterance("user", "<b>you</b>", "2026-01-01T10:00:00Z"), Utterance("assistant", "<i>me</i>", "")]
+    key = codecs.CONVERSATION.key
+    hive.bus.set(key.of(task_id), codecs.CONVERSATION.encode(lines), key.ttl)
+    services = assemble(Settings(swarm_services=(PRIMARY,)), hive.clock, hive.bus, cast(Orders, None))
+    return create_app(services).test_client(), task_id
+
+
+def test_a_conversation_is_shown_as_text():
+    """Who said what with a trooper stands in the fragment, escaped and never cached."""
+    client, task_id = talked()
+    answer = client.get(f"/ui/talk?task_id={task_id}")
+    html = answer.get_data(as_text=True)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert html.index("Somebody") < html.index("&lt;b&gt;you") < html.index(name_of(task_id))
+    assert html.index(name_of(task_id)) < html.index("&lt;i&gt;me")
+    assert not Page(html).inline_script
+    assert "10:00 UTC" in html
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [("", 400, "bad_payload"), ("task_id=no%20task", 400, "bad_payload"), ("task_id=x", 404, "task_unknown")],
+)
+def test_a_conversation_with_nobody(query: str, status: int, code: str):
+    """What is no task's id, or nobody's, is refused in the contract's form."""
+    answer = talked()[0].get(f"/ui/talk?{query}")
+    assert (answer.status_code, answer.get_json()["code"]) == (status, code)
 
 
 def shown_banners(page: Page) -> set[str]:
@@ -272,7 +350,7 @@ def test_no_login_without_a_token(whole: Stage):
 
 def test_the_page_is_never_cached(whole: Stage):
     """Nobody is shown an old page by a cache."""
-    for path in ("/", "/ui/squads", "/ui/chat"):
+    for path in ("/", "/ui/squads", "/ui/chat", "/ui/revolts"):
         assert whole.client.get(path).headers["Cache-Control"] == "no-store"
 
 

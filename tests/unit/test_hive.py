@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from clawbucket import codecs, keys
+from clawbucket.board import BoardReader
 from clawbucket.core.model import ArmState
 from clawbucket.core.records import ArmEvent, Order, Throw
 from clawbucket.journal import Journal
+from clawbucket.loops.sight import Override
+from clawbucket.settings import Settings
 from tests.hive import PRIMARY, SECOND, Hive
 
 
@@ -180,3 +183,142 @@ def test_the_override_slot_comes_before_all():
     hive.bus.set(keys.OVERRIDE.of(PRIMARY), b"3", 300)
     hive.run(4)
     assert hive.tasks[hive.leader()].slot == 3
+
+
+OVERRIDE = keys.OVERRIDE.of(PRIMARY)
+
+
+def after_an_outage() -> Hive:
+    """A hive of 3 in which slot 1 was asked for an outage 10 s ago: the heir in slot 2 leads."""
+    hive = settled()
+    hive.run(6)
+    hive.bus.set(OVERRIDE, b"2", keys.OVERRIDE.ttl)
+    hive.kill(hive.leader())
+    hive.run(2)
+    hive.start(PRIMARY, 1)
+    hive.run(8)
+    assert hive.tasks[hive.leader()].slot == 2
+    return hive
+
+
+def override_of(hive: Hive) -> int | None:
+    """The override as a board shows it."""
+    settings = Settings(service_name=PRIMARY, swarm_services=(PRIMARY,))
+    return BoardReader(hive.bus, hive.gate, hive.clock, settings).board().squad(PRIMARY).override_slot
+
+
+def test_an_override_outlives_a_wiped_bus():
+    """Within 12 s of a wipe the heir still leads, slot 1 never did, and the bus has the override."""
+    hive = after_an_outage()
+    hive.bus.wipe()
+    for _ in range(120):
+        hive.run(0.1)
+        assert hive.running_in(PRIMARY, 1) not in hive.leaders()
+    assert hive.tasks[hive.leader()].slot == 2
+    assert hive.bus.get(OVERRIDE) == b"2"
+    assert override_of(hive) == 2
+
+
+def test_an_override_ends_after_its_time():
+    """After 300 s the override is gone for good, and slot 1 manages again."""
+    hive = after_an_outage()
+    hive.run(289)
+    assert hive.bus.get(OVERRIDE) == b"2"
+    hive.run(1)
+    for _ in range(40):
+        hive.run(0.5)
+        assert hive.bus.get(OVERRIDE) is None
+    assert hive.tasks[hive.leader()].slot == 1
+
+
+def test_an_override_that_was_put_back_ends_when_the_lost_one_would_have():
+    """Nobody takes the one put back for a new one: not who had it before, nor who came before or after."""
+    hive = after_an_outage()
+    hive.run(190)
+    hive.bus.wipe()
+    hive.start(PRIMARY, 4)
+    hive.run(3)
+    assert hive.bus.get(OVERRIDE) == b"2"
+    hive.start(PRIMARY, 5)
+    hive.run(94)
+    assert hive.bus.get(OVERRIDE) == b"2"
+    hive.run(3)
+    for _ in range(40):
+        hive.run(0.5)
+        assert hive.bus.get(OVERRIDE) is None
+    assert hive.tasks[hive.leader()].slot == 1
+
+
+def test_an_override_that_nobody_saw_come_is_not_put_back():
+    """Who found it there at its first look does not know its age, and follows it while the bus has it."""
+    hive = after_an_outage()
+    for slot in (2, 3):
+        hive.kill(hive.running_in(PRIMARY, slot))
+        hive.start(PRIMARY, slot)
+    hive.run(8)
+    assert hive.tasks[hive.leader()].slot == 2
+    hive.bus.wipe()
+    hive.run(12)
+    assert hive.bus.get(OVERRIDE) is None
+    assert hive.tasks[hive.leader()].slot == 1
+
+
+def test_an_override_that_was_taken_back_stays_so():
+    """0 ends an override: slot 1 manages again, and a wipe brings nothing back."""
+    hive = after_an_outage()
+    hive.bus.set(OVERRIDE, b"0", keys.OVERRIDE.ttl)
+    hive.run(4)
+    assert hive.tasks[hive.leader()].slot == 1
+    assert override_of(hive) is None
+    hive.bus.wipe()
+    hive.run(12)
+    assert hive.bus.get(OVERRIDE) is None
+    assert hive.tasks[hive.leader()].slot == 1
+
+
+def test_the_later_override_is_the_one_put_back():
+    """A replaced override is remembered with a time of its own; who did not know the first knows this one."""
+    hive = after_an_outage()
+    hive.run(200)
+    hive.bus.set(OVERRIDE, b"3", keys.OVERRIDE.ttl)
+    hive.kill(hive.running_in(PRIMARY, 2))
+    hive.run(150)
+    hive.kill(hive.running_in(PRIMARY, 3))
+    hive.start(PRIMARY, 3)
+    hive.bus.wipe()
+    hive.run(12)
+    assert hive.bus.get(OVERRIDE) == b"3"
+    assert hive.tasks[hive.leader()].slot == 3
+
+
+def seen(*looks: tuple[float, int | None]) -> Override:
+    """An override after these looks: when, and what the bus had."""
+    override = Override()
+    for now, slot in looks:
+        override.see(slot, now)
+    return override
+
+
+def test_an_overrides_end_is_never_taken_for_later_than_it_is():
+    """Who did not look for a while counts the 300 s from its last look without the override."""
+    late = seen((0, None), (10, None), (110, 2), (120, None))
+    assert late.lost(120) == (2, 190)
+    assert late.lost(308) == (2, 2)
+    assert late.lost(308.1) is None
+    assert [late.see(None, now) for now in (309.9, 310)] == [2, None]
+
+
+def test_an_override_that_comes_soon_after_a_gap_is_not_taken_for_new():
+    """Within 6 s of an absence, or of the first look, it may be one that another trooper put back."""
+    assert seen((0, 2), (1, None), (3, 2), (4, None)).lost(4) is None
+    assert seen((0, None), (3, 2), (4, None)).lost(4) is None
+    assert seen((0, None), (1, None), (60, 2), (61, None)).lost(61) is None, "nor where it did not look"
+    assert seen((0, None), (6, None), (6.1, 2), (7, None)).lost(7) == (2, 299)
+
+
+def test_a_slot_that_replaces_another_or_none_is_new():
+    """Whatever the age of the one before; nobody puts back what is there."""
+    assert seen((0, 2), (1, 3), (2, None)).lost(2) == (3, 298)
+    assert seen((0, 2), (1, 0), (2, 2), (3, None)).lost(3) == (2, 298)
+    assert seen((0, 2), (1, 3)).lost(2) is None
+    assert seen((0, 2), (1, 3), (2, 0), (3, None)).lost(3) is None

@@ -96,6 +96,19 @@ def test_what_was_said_after_the_wipe_is_kept_when_the_list_heals():
     assert room.ids() == ["old", "new"]
 
 
+def test_what_came_since_the_last_healing_outlives_a_wipe_that_others_healed_without_it():
+    """The list is once more what it was when it was last healed here, and yet an append is missing."""
+    room = Room()
+    other = room.another()
+    room.say("1")
+    assert (room.chat.heal(), other.heal()) == (0, 0)
+    room.say("2")
+    room.bus.wipe()
+    assert other.heal() == 1
+    assert room.chat.heal() == 1
+    assert room.ids() == ["1", "2"]
+
+
 def test_a_healthy_list_is_left_alone():
     """Healing a list that has lost nothing writes nothing."""
     room = Room()

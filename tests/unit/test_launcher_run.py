@@ -25,7 +25,7 @@ SLEEP = str(shutil.which("sleep"))
 class Play:
     """A launcher over stand-in programs, in this very process; it ends by a signal to itself."""
 
-    def __init__(self, tmp_path, ready=lambda: WELL, **commands):
+    def __init__(self, tmp_path, ready=lambda: WELL, budget=0.05, **commands):
         self.directory = RunDir(tmp_path / "8080")
         self.directory.prepare("token")
         self.said = []
@@ -40,7 +40,7 @@ class Play:
         run = Run(Mark.of(os.getpid()), self.run_id, "BOT 1", "now", 8080, {}, "http://x", "", ("a",))
         self.launcher = Launcher(
             programs, run=run, directory=self.directory, voice=self, ready=ready,
-            on_ready=self._on_ready, before_stop=self._before_stop, start_budget=0.05,
+            on_ready=self._on_ready, before_stop=self._before_stop, start_budget=budget,
         )  # fmt: skip
         self.on_ready = lambda: os.kill(os.getpid(), signal.SIGTERM)
 
@@ -106,7 +106,7 @@ def test_a_killed_program_is_started_again_and_written_down(tmp_path, monkeypatc
 
 def test_a_program_that_refuses_its_settings_ends_the_start(tmp_path):
     """Status 2 is passed on at once, with the sentence that the program said last."""
-    play = Play(tmp_path, lambda: Progress(0, 6, "all"), a=("sleep", "60"),
+    play = Play(tmp_path, lambda: Progress(0, 6, "all"), budget=30.0, a=("sleep", "60"),
                 b=("sh", "-c", "echo 'b: MEMCACHED_PORT takes a port' >&2; exit 2"))  # fmt: skip
     assert play.launcher.run() == 2
     assert any("b cannot run" in said and "MEMCACHED_PORT takes a port" in said for said in play.said)

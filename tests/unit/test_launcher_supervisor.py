@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clawbucket.cli.children import Program
-from clawbucket.cli.supervisor import GIVEN_UP, KILLED, LAST_TOLD, Supervisor
+from clawbucket.cli.supervisor import GIVEN_UP, KILLED, LAST_TOLD, Ending, Supervisor
 from tests.fakes import FakeClock
 
 
@@ -47,14 +47,14 @@ class Immortal(FakeProcess):
 class Stage:
     """A supervisor over fake processes, what it started, and what it told."""
 
-    def __init__(self, *names, last=()):
+    def __init__(self, *names, last=(), ending=None):
         self.clock = FakeClock()
         self.started_processes = []
         self.told = []
         self.make: Callable[[int], FakeProcess] = FakeProcess
         self.refuse = None
         programs = [Program(n, (n,), {}, Path("/x"), f"port of {n}", last=n in last) for n in names]
-        self.supervisor = Supervisor(programs, self._start, self.clock.monotonic, self)
+        self.supervisor = Supervisor(programs, self._start, self.clock.monotonic, self, ending or Ending())
 
     def _start(self, program):
         if self.refuse:
@@ -206,6 +206,21 @@ def test_what_ignores_sigterm_is_killed_after_two_and_a_half_seconds():
     stage.supervisor.tick()
     assert stage.process("rack").heard == [signal.SIGTERM, signal.SIGKILL]
     assert stage.supervisor.over
+
+
+def test_what_ends_others_itself_is_given_longer():
+    """A launcher of launchers waits until they have ended their racks."""
+    stage = Stage("rack-1", ending=Ending(killed=KILLED + 2, given_up=GIVEN_UP + 2))
+    stage.make = lambda pid: FakeProcess(pid, obedient=False)
+    stage.supervisor.tick()
+    stage.supervisor.stop()
+    stage.supervisor.tick()
+    stage.clock.advance(KILLED + 1.9)
+    stage.supervisor.tick()
+    assert stage.process("rack-1").heard == [signal.SIGTERM]
+    stage.clock.advance(0.1)
+    stage.supervisor.tick()
+    assert stage.process("rack-1").heard == [signal.SIGTERM, signal.SIGKILL]
 
 
 def test_kill_ends_everything_at_once():

@@ -2,60 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from clawbucket.core.model import Task, TaskState
+from clawbucket.core.model import TaskState
 from clawbucket.ports import Conflict, NodeUnknown, ServiceUnknown, TaskElsewhere, TaskUnknown
-from rack.engines.ledger import KEPT_DEAD, NO_NODE, Ledger, Start, Stop
-from rack.engines.restart_policy import RestartPolicy
-from rack.engines.state import State, first_state
-from rack.engines.timing import Timing
-from tests.fakes import FakeClock
-
-A, B = "clawbucket_clawbucket", "clawbucket_clawbucket-b"
-
-
-class Play:
-    """A ledger, its clock, and a world in which every process starts and dies as the test says."""
-
-    def __init__(self, replicas: int = 3, nodes: int = 1, state: State | None = None) -> None:
-        self.clock = FakeClock()
-        self.timing = Timing()
-        ids = itertools.count(1)
-        self._new_id = lambda: f"{next(ids):025d}"
-        self.pids = itertools.count(100)
-        self.stops: list[Stop] = []
-        self.ledger = self.book(state or first_state("", [A, B], replicas, nodes))
-
-    def book(self, state: State) -> Ledger:
-        return Ledger(state, self.clock, RestartPolicy(), self.timing, self._new_id)
-
-    def turn(self, *, answer: bool = True) -> list[Task]:
-        """Decide once and do it; the tasks started."""
-        deeds = self.ledger.decide()
-        started = [deed.task for deed in deeds if isinstance(deed, Start)]
-        for task in started:
-            self.ledger.listening(task.id, "127.0.0.1:1")
-            self.ledger.started(task.id, next(self.pids), 1.0)
-            if answer:
-                self.ledger.healthy(task.id)
-        self.stops += [deed for deed in deeds if isinstance(deed, Stop)]
-        return started
-
-    def tasks(self, service: str = A) -> list[Task]:
-        return [task for task in self.ledger.snapshot("rack").tasks if task.service == service]
-
-    def slot(self, slot: int, service: str = A) -> Task:
-        return next(task for task in self.tasks(service) if task.slot == slot)
-
-    def later(self, seconds: float) -> list[Task]:
-        self.clock.advance(seconds)
-        return self.turn()
+from rack.engines.ledger import KEPT_DEAD, NO_NODE, Start, Stop
+from tests.unit.ledger_play import A, B, Play
 
 
 def test_fills_every_slot_at_once() -> None:
@@ -389,70 +341,3 @@ def test_shut_down_decides_nothing_more() -> None:
     assert play.later(60.0) == []
     assert set(play.ledger.snapshot("rack").ended.values()) == {TaskState.SHUTDOWN}
     assert play.stops == []
-
-
-class Night(RuleBasedStateMachine):
-    """Any order of orders, deaths and waits: no slot is ever doubled, and all is well when quiet returns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.play = Play(nodes=3)
-        self.alive: set[str] = set()
-        self.play.turn()
-
-    def live(self) -> list[Task]:
-        return [task for service in (A, B) for task in self.play.tasks(service)]
-
-    @rule(service=st.sampled_from([A, B]), replicas=st.integers(0, 6))
-    def scale(self, service: str, replicas: int) -> None:
-        self.play.ledger.scale(service, replicas)
-
-    @rule(node=st.sampled_from(["node-1", "node-2", "node-3"]), word=st.sampled_from(["active", "drain"]))
-    def availability(self, node: str, word: str) -> None:
-        self.play.ledger.set_availability(node, word)
-
-    @rule(service=st.sampled_from([A, B]))
-    def restart(self, service: str) -> None:
-        self.play.ledger.restart(service)
-
-    @precondition(lambda self: any(task.address for task in self.live()))
-    @rule(pick=st.randoms(use_true_random=False), code=st.sampled_from([0, 1, 137, None]))
-    def death(self, pick, code: int | None) -> None:
-        self.play.ledger.exited(pick.choice([t for t in self.live() if t.address]).id, code)
-
-    @rule(seconds=st.floats(0.0, 20.0), answer=st.booleans())
-    def turn(self, seconds: float, answer: bool) -> None:
-        self.play.clock.advance(seconds)
-        self.play.turn(answer=answer)
-
-    @invariant()
-    def no_slot_is_doubled(self) -> None:
-        slots = [(task.service, task.slot) for task in self.live()]
-        assert len(slots) == len(set(slots))
-
-    @invariant()
-    def nothing_is_due_in_the_past_after_a_turn(self) -> None:
-        self.play.turn()
-        due = self.play.ledger.due()
-        assert due is None or due > self.play.clock.monotonic()
-
-    def teardown(self) -> None:
-        for node in ("node-1", "node-2", "node-3"):
-            self.play.ledger.set_availability(node, "active")
-        for _ in range(60):
-            self.play.later(31.0)
-            for task in self.live():
-                if task.desired_state is TaskState.SHUTDOWN:
-                    self.play.ledger.exited(task.id, 0)
-                else:
-                    self.play.ledger.healthy(task.id)
-        for service in self.play.ledger.snapshot("rack").services:
-            running = [task.slot for task in self.play.tasks(service.name) if task.running]
-            assert running == list(range(1, service.desired + 1))
-
-
-@pytest.mark.slow
-class TestNight(Night.TestCase):  # type: ignore[valid-type, misc]  # hypothesis makes it at run time
-    """The machine, as pytest runs it."""
-
-    settings = settings(max_examples=30, stateful_step_count=30, deadline=None)

@@ -101,6 +101,42 @@ def test_scale_refuses_what_is_no_count(desk: Desk, replicas: object) -> None:
     assert desk.engine.orders == []
 
 
+@pytest.mark.parametrize("name", [A, short_alias(A)])
+def test_resize_is_published_before_it_is_answered(desk: Desk, name: str) -> None:
+    """By full name or alias: 202 with the count, which the bus already has; once for each mark."""
+    for _ in range(2):
+        answer = desk.post(f"/v1/services/{name}/resize", {"by": 1, "mark": "0f:grow"})
+        assert answer.status_code == 202
+        assert answer.json == {"ok": True, "service": A, "replicas": 2}
+    on_bus = codecs.SNAPSHOT.decode(desk.bus.get("clawbucket:engine:snapshot") or b"")
+    assert next(service.desired for service in on_bus.services if service.name == A) == 2
+    answer = desk.post(f"/v1/services/{name}/resize", {"by": -1, "mark": "0f:shrink", "leaving": "dead"})
+    assert answer.json["replicas"] == 1
+    assert desk.engine.orders == [
+        ("resize", A, 1, "0f:grow", ""),
+        ("resize", A, -1, "0f:shrink", "dead"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ({"mark": "a"}, "by"),
+        *(({"by": by, "mark": "a"}, "by") for by in (0, 2, -2, True, 1.0, "1", None)),
+        ({"by": 1}, "mark"),
+        *(({"by": 1, "mark": mark}, "mark") for mark in ("", "A", "a,b", "a b", "a\n", "a" * 81, 1, None)),
+        *(({"by": -1, "mark": "a", "leaving": task}, "leaving") for task in ("", 3, ["here"])),
+        ({"by": 1, "mark": "a", "leaving": "here"}, "leaving"),
+    ],
+)
+def test_resize_refuses_what_makes_no_sense(desk: Desk, body: dict[str, object], word: str) -> None:
+    """400 that names the field, and no order."""
+    answer = desk.post(f"/v1/services/{A}/resize", body)
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
+    assert answer.json["error"].startswith(f"{word} must be")
+    assert desk.engine.orders == []
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"3", b'"x"', b"\xff"])
 def test_body_must_be_an_object(desk: Desk, body: bytes) -> None:
     """400 for everything else."""
@@ -136,6 +172,10 @@ def test_history_is_told(desk: Desk) -> None:
     ("path", "body", "status", "code"),
     [
         ("/v1/services/nobody/scale", {"replicas": 1}, 404, "service_unknown"),
+        ("/v1/services/nobody/resize", {"by": 1, "mark": "a"}, 404, "service_unknown"),
+        (f"/v1/services/{A}/resize", {"by": -1, "mark": "a"}, 409, "conflict"),
+        (f"/v1/services/{A}/resize", {"by": -1, "mark": "a", "leaving": "nobody"}, 404, "task_unknown"),
+        (f"/v1/services/{B}/resize", {"by": -1, "mark": "a", "leaving": "far"}, 409, "task_elsewhere"),
         ("/v1/services/nobody/restart", None, 404, "service_unknown"),
         ("/v1/tasks/nobody/kill", None, 404, "task_unknown"),
         ("/v1/tasks/far/kill", None, 409, "task_elsewhere"),
