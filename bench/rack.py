@@ -15,17 +15,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psutil
 import urllib3
 
+from bench.dashboard import Dashboard
 from clawbucket.core.model import Snapshot, Task
 from clawbucket.ports import ClawError
 from rack.client import RackClient
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
+NO_OLLAMA = "http://127.0.0.1:9"
+"""The discard port: nothing listens there, and nothing ever will."""
 _POLL = 0.02
 
 
@@ -37,8 +40,10 @@ def free_port() -> int:
         return port
 
 
-def wait_until(what: str, ask: Callable[[], T | None], timeout: float = 20.0) -> T:
-    """The first true answer of ``ask``; AssertionError with ``what`` when there was none in time.
+def wait_until(what: str, ask: Callable[[], T | None], timeout: float = 20.0, every: float = _POLL) -> T:
+    """The first true answer of ``ask``, which is asked every ``every`` seconds.
+
+    AssertionError with ``what`` when there was none in time.
 
     An answer that cannot be had (a program that is just starting again) counts as no.
     """
@@ -53,20 +58,23 @@ def wait_until(what: str, ask: Callable[[], T | None], timeout: float = 20.0) ->
             return answer
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {timeout} s: {what}")
-        pause.wait(_POLL)
+        pause.wait(every)
 
 
-class RunningRack:
-    """A rack that runs, how to ask it, and how to break it."""
+class RunningRack(Dashboard):
+    """A rack that runs, how to ask it, and how to break it. ``port`` is its dashboard's; None: a free one."""
 
-    def __init__(self, home: Path, *options: str, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, *options: str, environ: dict[str, str] | None = None, port: int | None = None
+    ) -> None:
         self.home = home
-        self.port, self.aggregator_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port, self.aggregator_port = port or free_port(), free_port()
+        super().__init__(f"http://127.0.0.1:{self.port}")
         self.aggregator_url = f"http://127.0.0.1:{self.aggregator_port}"
-        self._http = urllib3.PoolManager(timeout=urllib3.Timeout(5.0), retries=False, maxsize=8)
         self._log = (home / "launcher.out").open("ab")
-        env = {**os.environ, "CLAWBUCKET_HOME": str(home), **(environ or {})}
+        # No Ollama that happens to run here is loaded by a figure or a test that does not mean it.
+        env = {**os.environ, "OLLAMA_URL": NO_OLLAMA, "PICOCLAW_BACKEND": "embedded"}
+        env |= {"CLAWBUCKET_HOME": str(home), **(environ or {})}
         if "MEMCACHED_HOST" not in (environ or {}):
             env.pop("MEMCACHED_HOST", None)
         self.started = time.monotonic()
@@ -94,37 +102,10 @@ class RunningRack:
         wait_until(f"{count} replicas run", enough, timeout)
         return time.monotonic() - self.started
 
-    def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Status and JSON of one request through the gateway."""
-        if body is None:
-            answer = self._http.request(method, self.url + path)
-        else:
-            answer = self._http.request(method, self.url + path, json=body)
-        return answer.status, json.loads(answer.data)
-
     def answers(self, program: str) -> bool:
         """Whether the gateway or aggregator says that it is ready."""
         base = self.aggregator_url if program == "aggregator" else self.url
         return self._http.request("GET", f"{base}/readyz").status == 200
-
-    def swarms(self) -> list[dict[str, Any]]:
-        """Every service as ``/api/swarms`` tells it; none while it cannot be asked."""
-        try:
-            status, body = self.ask("GET", "/api/swarms")
-        except (OSError, ValueError, urllib3.exceptions.HTTPError):
-            return []
-        return list(body["swarms"]) if status == 200 else []
-
-    def swarm(self, service: str) -> dict[str, Any]:
-        """One service as ``/api/swarms`` tells it. LookupError: it cannot be asked just now."""
-        for swarm in self.swarms():
-            if swarm["service"] == service:
-                return swarm
-        raise LookupError(f"{service} cannot be seen")
-
-    def replicas(self) -> list[dict[str, Any]]:
-        """Every replica of every service."""
-        return [replica for swarm in self.swarms() for replica in swarm["replicas"]]
 
     @property
     def rack_url(self) -> str:
@@ -193,8 +174,8 @@ class RunningRack:
         return (self.home / "launcher.out").read_text(errors="replace")[-8_000:]
 
     def logs(self) -> list[Path]:
-        """The logs of every task so far."""
-        return sorted(self.run_dir.rglob("*_*.log"))
+        """The logs of every task so far: the rack manager's, and after its end the launcher's."""
+        return sorted(log for place in ("rack/logs", "logs") for log in self.run_dir.glob(f"{place}/*_*.log"))
 
     def stop(self) -> float:
         """SIGTERM, as Ctrl-C would; seconds until the launcher was gone."""

@@ -34,17 +34,15 @@ def no_replica(sentence: str) -> Fault:
 
 
 def upstream_failed(name: str, *, repeatable: bool) -> Fault:
-    """The replica ``name`` was given the request and ended without a whole answer."""
+    """``name`` (``replica x``) was given the request and ended without a whole answer."""
     doubt = "" if repeatable else "; it may or may not have taken effect: look before you ask again"
-    return Fault(502, "upstream_failed", f"The replica {name} failed before its answer was whole{doubt}.")
+    return Fault(502, "upstream_failed", f"The {name} failed before its answer was whole{doubt}.")
 
 
 def upstream_timeout(name: str, seconds: float, *, repeatable: bool) -> Fault:
-    """The replica ``name`` was given the request and said nothing for ``seconds``."""
+    """``name`` was given the request and said nothing for ``seconds``."""
     doubt = "" if repeatable else "; it may yet take effect: look before you ask again"
-    return Fault(
-        504, "upstream_timeout", f"The replica {name} did not answer within {seconds:g} seconds{doubt}."
-    )
+    return Fault(504, "upstream_timeout", f"The {name} did not answer within {seconds:g} seconds{doubt}.")
 
 
 def prefers_html(accept: str) -> bool:

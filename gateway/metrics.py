@@ -17,7 +17,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Metrics:
     """One registry for the program; children of the labels on the hot path are looked up once."""
 
-    def __init__(self, routes: Routes, now: Callable[[], float]) -> None:
+    def __init__(self, routes: Routes, aggregators: Routes | None, now: Callable[[], float]) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         requests = Counter(
             "clawbucket_gateway_requests", "Answers by method and class", ["method", "status"],
@@ -54,7 +54,7 @@ class Metrics:
         self.in_flight = Gauge(
             "clawbucket_gateway_in_flight", "Requests and streams under way", registry=self.registry
         )
-        self.registry.register(_Replicas(routes, now))
+        self.registry.register(_Replicas(routes, aggregators, now))
 
     def answered(self, method: str, status: int, seconds: float) -> None:
         """One request got the head of its answer."""
@@ -70,17 +70,25 @@ class Metrics:
 class _Replicas(Collector):
     """The replicas of this moment, so that those that went leave no series behind."""
 
-    def __init__(self, routes: Routes, now: Callable[[], float]) -> None:
+    def __init__(self, routes: Routes, aggregators: Routes | None, now: Callable[[], float]) -> None:
         self._routes = routes
+        self._aggregators = aggregators
         self._now = now
 
     def collect(self) -> Iterable[Metric]:
-        states = GaugeMetricFamily("clawbucket_gateway_replicas", "Replicas by state", labels=["state"])
-        for state, count in self._routes.counts(self._now()).items():
-            states.add_metric([state], count)
+        families = [self._states("clawbucket_gateway_replicas", "Replicas by state", self._routes)]
+        if self._aggregators is not None:
+            name = "clawbucket_gateway_aggregators"
+            families.append(self._states(name, "Aggregators by state", self._aggregators))
         loads = GaugeMetricFamily(
             "clawbucket_gateway_replica_in_flight", "Requests and streams at a replica", labels=["task"]
         )
         for replica in self._routes.replicas:
             loads.add_metric([replica.name], replica.in_flight)
-        return [states, loads]
+        return [*families, loads]
+
+    def _states(self, name: str, doc: str, routes: Routes) -> Metric:
+        states = GaugeMetricFamily(name, doc, labels=["state"])
+        for state, count in routes.counts(self._now()).items():
+            states.add_metric([state], count)
+        return states

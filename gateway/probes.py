@@ -48,7 +48,7 @@ class Prober:
             self._routes.strike(replica, self._now())
             return
         if replica.strikes and not draining:
-            log.info("replica answers again", task=replica.name)
+            log.info("upstream answers again", task=replica.name)
         replica.draining = draining
         self._routes.clear(replica)
 

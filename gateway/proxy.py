@@ -84,9 +84,12 @@ class _Trip:
 
 
 class Proxy:
-    """Sends requests to replicas. One event loop's."""
+    """Sends requests to replicas, or to what else ``kind`` says that ``routes`` lead to. One event loop's."""
 
-    def __init__(self, routes: Routes, upstreams: Upstreams, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, routes: Routes, upstreams: Upstreams, metrics: Metrics, clock: Clock, kind: str = "replica"
+    ) -> None:
+        self._kind = kind
         self._routes = routes
         self._upstreams = upstreams
         self._metrics = metrics
@@ -158,20 +161,27 @@ class Proxy:
         if failed is not None and failed.reason in {"died", "silent"}:
             return failed.fault
         if not len(self._routes):
-            return no_replica("No replica is running; ask again in a second.")
+            return no_replica(f"No {self._kind} is running; ask again in a second.")
         if not tried:
-            return no_replica("Every replica that runs is about to end; ask again in a second.")
-        return no_replica(f"None of the {tried} replicas asked took the request; ask again in a second.")
+            return no_replica(f"Every {self._kind} that runs is about to end; ask again in a second.")
+        sentence = f"None of the {tried} {self._kind}s asked took the request; ask again in a second."
+        return no_replica(sentence)
 
     def _mark(self, replica: Replica, failed: _Failed) -> None:
         if failed.reason == "draining":
             if not replica.draining:
-                log.info("replica draining", task=replica.name)
+                log.info("upstream draining", kind=self._kind, task=replica.name)
             replica.draining = True
             return
         now = self._now()
         if replica.suspect_until <= now:
-            log.warning("replica suspect", task=replica.name, reason=failed.reason, detail=str(failed))
+            log.warning(
+                "upstream suspect",
+                kind=self._kind,
+                task=replica.name,
+                reason=failed.reason,
+                detail=str(failed),
+            )
         self._routes.strike(replica, now)
 
     async def _attempt(self, trip: _Trip, replica: Replica, patience: float, *, again: bool) -> Answer:
@@ -221,12 +231,12 @@ class Proxy:
                 answered = True
                 return response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            fault = no_replica(f"The replica {replica.name} cannot be reached; ask again in a second.")
+            fault = no_replica(f"The {self._kind} {replica.name} cannot be reached; ask again in a second.")
             raise _Failed("unreached", fault, str(error)) from error
         except TimeoutError as error:
             if upload.fault is not None:
                 raise upload.fault from error
-            fault = upstream_timeout(replica.name, patience, repeatable=trip.repeatable)
+            fault = upstream_timeout(f"{self._kind} {replica.name}", patience, repeatable=trip.repeatable)
             raise _Failed("silent", fault, f"no answer within {patience:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             if upload.fault is not None:
@@ -234,7 +244,7 @@ class Proxy:
             raise self._died(trip, replica, error) from error
 
     def _died(self, trip: _Trip, replica: Replica, error: Exception) -> _Failed:
-        fault = upstream_failed(replica.name, repeatable=trip.repeatable)
+        fault = upstream_failed(f"{self._kind} {replica.name}", repeatable=trip.repeatable)
         return _Failed("died", fault, str(error) or type(error).__name__)
 
     async def _relay(self, trip: _Trip, replica: Replica, response: aiohttp.ClientResponse) -> Answer:
@@ -301,7 +311,7 @@ class Proxy:
         except (aiohttp.ClientError, OSError) as error:
             raise self._died(trip, replica, error) from error
         if response.status == 503 and says_draining(body):
-            fault = no_replica(f"The replica {replica.name} is about to end; ask again in a second.")
+            fault = no_replica(f"The {self._kind} {replica.name} is about to end; ask again in a second.")
             raise _Failed("draining", fault, "draining")
         return body
 

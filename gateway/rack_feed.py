@@ -1,6 +1,7 @@
 """Where the list of replicas comes from: the rack manager's API, by long poll.
 
-The last list stays in use while the rack manager does not answer; replicas outlive it.
+The last list stays in use while the rack manager does not answer; replicas outlive it. On Swarm it goes by a
+name, and has another address after each restart: every new connection looks the name up anew.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from contextlib import suppress
 
 import aiohttp
 import structlog
@@ -68,18 +68,17 @@ class RackFeed:
         if self._answered_at is None:
             raise NoSnapshot(f"no snapshot yet: {self._trouble or 'the rack manager was not asked yet'}")
 
-    async def first_list(self, patience: float) -> None:
-        """Return once there is a list, or after ``patience`` seconds without one."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await self._first.wait()
+    async def first_list(self) -> None:
+        """Return once there is a list."""
+        await self._first.wait()
 
     async def run(self) -> None:
         """Poll until cancelled."""
         pause = FIRST_PAUSE
         limits = aiohttp.ClientTimeout(total=WAIT + GRACE, sock_connect=1.0)
+        connector = aiohttp.TCPConnector(use_dns_cache=False, resolver=aiohttp.ThreadedResolver())
         async with aiohttp.ClientSession(
-            headers=self._headers, timeout=limits, cookie_jar=aiohttp.DummyCookieJar()
+            connector=connector, headers=self._headers, timeout=limits, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
             while True:
                 try:

@@ -48,16 +48,16 @@ class Routes:
         return tuple(self._replicas)
 
     def update(self, tasks: Iterable[Task]) -> None:
-        """Take what the engine says now: the tasks that run, are meant to, and have an address.
+        """Take what the engine says now: the tasks that run, are meant to, and have an address."""
+        self.take(Replica(t.id, t.name, t.address) for t in tasks if t.running and t.address)
 
-        A replica that stays keeps its count and its marks; one that goes finishes what it was given.
+    def take(self, found: Iterable[Replica]) -> None:
+        """These are there now.
+
+        One that stays keeps its count and its marks; one that goes finishes what it was given.
         """
         known = {(r.task_id, r.address): r for r in self._replicas}
-        self._replicas = [
-            known.get((task.id, task.address)) or Replica(task.id, task.name, task.address)
-            for task in tasks
-            if task.running and task.address
-        ]
+        self._replicas = [known.get((r.task_id, r.address)) or r for r in found]
 
     def choose(self, now: float, avoid: Collection[Replica] = ()) -> Replica | None:
         """The replica for the next request, or None. ``avoid`` are those that it was given before."""

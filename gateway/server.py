@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -36,29 +38,41 @@ STOP = 0.1
 _READS = frozenset({"GET", "HEAD"})
 
 
-class Gateway:
-    """Answers every request: ``/livez``, ``/readyz`` and ``/metrics`` itself, all else by a replica."""
+class Load:
+    """What is under way in this program, on all its ports together."""
 
-    def __init__(self, proxy: Proxy, health: Health, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self.under_way = 0
+        metrics.in_flight.set_function(lambda: self.under_way)
+
+
+class Gateway:
+    """Answers what comes by one port: ``/livez``, ``/readyz`` and ``/metrics`` itself, all else by ``proxy``.
+
+    Without ``health`` nothing is its own: the port is another program's, which answers those itself.
+    """
+
+    def __init__(self, proxy: Proxy, health: Health | None, metrics: Metrics, load: Load) -> None:
         self._proxy = proxy
-        self._health = health
         self._metrics = metrics
-        self._own = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._page}
-        self._under_way = 0
-        metrics.in_flight.set_function(lambda: self._under_way)
+        self._load = load
+        self._own: dict[str, Callable[[web.BaseRequest], Answer]] = {}
+        if health is not None:
+            self._own = {"/livez": _livez, "/readyz": partial(_readyz, health), "/metrics": self._page}
 
     async def handle(self, request: web.BaseRequest) -> Answer:
         """The answer to any request that is well formed."""
         own = self._own.get(request.raw_path.partition("?")[0])
-        if own is None and self._under_way >= MOST_AT_ONCE:
+        load = self._load
+        if own is None and load.under_way >= MOST_AT_ONCE:
             return self.refuse(request, _busy())
-        self._under_way += 1
+        load.under_way += 1
         try:
             return await self._proxy.handle(request) if own is None else own(request)
         except Fault as fault:
             return self.refuse(request, fault)
         finally:
-            self._under_way -= 1
+            load.under_way -= 1
 
     def refuse(self, request: web.BaseRequest, fault: Fault) -> Answer:
         """The fault as an answer, counted."""
@@ -66,17 +80,19 @@ class Gateway:
         self._metrics.answered(request.method, fault.status, 0.0)
         return refusal(request, fault)
 
-    def _livez(self, request: web.BaseRequest) -> Answer:
-        return _json(request, 200, {"ok": True, "checks": {}})
-
-    def _readyz(self, request: web.BaseRequest) -> Answer:
-        verdict = self._health.check()
-        status = 200 if verdict.ok else 503
-        return _json(request, status, {"ok": verdict.ok, "checks": verdict.checks})
-
     def _page(self, request: web.BaseRequest) -> Answer:
         _only_reads(request)
         return local(request, 200, {"Content-Type": CONTENT_TYPE_LATEST}, self._metrics.page())
+
+
+def _livez(request: web.BaseRequest) -> Answer:
+    return _json(request, 200, {"ok": True, "checks": {}})
+
+
+def _readyz(health: Health, request: web.BaseRequest) -> Answer:
+    verdict = health.check()
+    status = 200 if verdict.ok else 503
+    return _json(request, status, {"ok": verdict.ok, "checks": verdict.checks})
 
 
 def _json(request: web.BaseRequest, status: int, value: object) -> Answer:

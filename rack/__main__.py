@@ -1,7 +1,8 @@
 """``python -m rack``: the rack manager, put together and run until SIGTERM.
 
-SIGTERM and SIGINT take the replicas down; a crash leaves them running, for the next rack manager to take
-up; the lifeline's end kills them with everything else.
+On the local engine SIGTERM and SIGINT take the replicas down; a crash leaves them running, for the next
+rack manager to take up; the lifeline's end kills them with everything else. On Docker Swarm the replicas
+are Swarm's, and outlive this process however it ends.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from clawbucket.clock import SystemClock
 from clawbucket.health import Health
 from clawbucket.listening import listening_socket
 from clawbucket.ports import EngineDown
-from clawbucket.settings import BadSetting, Settings, environment, variable_of
+from clawbucket.settings import BadSetting, Settings, variable_of
 from rack.api import ApiServer, Wiring, create_api
-from rack.engines.local import LocalEngine
+from rack.engine_choice import Chosen, choose
 from rack.engines.state_file import Locked
 from rack.metrics import Metrics
 from rack.observer import Observer
@@ -55,33 +56,34 @@ def main(command: Sequence[str] = APP, nursery: Sequence[str] = NURSERY) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clock, metrics = SystemClock(), Metrics()
-    engine = _engine(settings, metrics, url_of(listener), command, nursery)
-    lifeline.watch(settings.lifeline_fd, lambda: _cut(engine))
+    chosen = choose(settings, metrics, url_of(listener), command, nursery)
+    engine = chosen.engine
+    lifeline.watch(settings.lifeline_fd, lambda: _cut(chosen))
     try:
-        engine.start()
-    except (Locked, OSError) as error:
+        chosen.start()
+    except (Locked, EngineDown, OSError) as error:
         sys.stderr.write(f"rack: {error}\n")
         return 2
     bus = MemcachedBus(settings.memcached_host, settings.memcached_port)
     observer = Observer(engine, bus, clock, metrics, settings.label)
     metrics.watch(engine.calls, observer.latest)
     live, ready = Health(), Health()
-    live.register("engine", engine.ping)
-    ready.register("engine", engine.ping)
+    live.register("engine", chosen.ping)
+    ready.register("engine", chosen.reach)
     ready.register("bus", bus.ping)
     observer.start()
     server = ApiServer(create_api(Wiring(engine, observer, metrics, live, ready, token)), listener)
     server.start()
-    log.info("rack manager runs", url=url_of(listener), state=str(settings.state_dir))
-    broken = _wait(stop, engine)
+    log.info("rack manager runs", url=url_of(listener), engine=settings.engine)
+    broken = _wait(stop, chosen)
     ready.drain()
     if broken:
         engine.close()
         return 1
     log.info("rack manager stops")
-    engine.shut_down()
+    chosen.end()
     observer.stop()
-    observer.publish()  # the last word: nothing runs here any more
+    observer.publish()  # the last word: on the local engine, that nothing runs here any more
     engine.close()
     return 0
 
@@ -101,31 +103,12 @@ def _token(settings: Settings) -> str:
     return settings.rack_token
 
 
-def _engine(
-    settings: Settings, metrics: Metrics, url: str, command: Sequence[str], nursery: Sequence[str]
-) -> LocalEngine:
-    return LocalEngine(
-        rack=settings.label,
-        command=command,
-        environment=environment({variable_of("rack_url").name: url}),
-        services=settings.swarm_services,
-        replicas=settings.replicas,
-        nodes=settings.nodes,
-        state_dir=settings.state_dir,
-        clock=SystemClock(),
-        metrics=metrics,
-        run_id=settings.run_id,
-        lifeline_fd=settings.lifeline_fd,
-        nursery=nursery,
-    )
-
-
-def _cut(engine: LocalEngine) -> None:
-    engine.kill_all()
+def _cut(chosen: Chosen) -> None:
+    chosen.cut()
     lifeline.exit_now()
 
 
-def _wait(stop: threading.Event, engine: LocalEngine) -> bool:
+def _wait(stop: threading.Event, chosen: Chosen) -> bool:
     """Until told to stop (False) or until the engine is down (True).
 
     Down at one look may only mean that the whole process was stopped for a while and just woke up.
@@ -133,7 +116,7 @@ def _wait(stop: threading.Event, engine: LocalEngine) -> bool:
     complaints = 0
     while not stop.wait(_LOOK):
         try:
-            engine.ping()
+            chosen.ping()
         except EngineDown as error:
             complaints += 1
             log.warning("engine is down", reason=str(error), looks=complaints)

@@ -33,11 +33,12 @@ from clawbucket.ports import (
     TaskUnknown,
 )
 from rack import metrics
+from rack.engines import slots
 from rack.observer import Observer
 
 log = structlog.get_logger(__name__)
 
-MOST_REPLICAS = 20
+MOST_REPLICAS = slots.MOST
 """Of one service; CONTRACT section 1, ``POST /api/scale``."""
 LONGEST_WAIT = 25.0
 """Seconds that a long poll may last: less than the 30 s after which proxies commonly give up."""
@@ -142,6 +143,14 @@ def _register_orders(api: Flask, wiring: Wiring) -> None:
         wiring.observer.publish()
         return _json({"ok": True, "service": service, "replicas": replicas}, 202)
 
+    @api.post("/v1/services/<path:name>/resize")
+    def resize(name: str) -> Response:
+        by, mark, leaving = _change(_body())
+        service = _full_name(wiring, name)
+        replicas = engine.resize(service, by, mark, leaving)
+        wiring.observer.publish()
+        return _json({"ok": True, "service": service, "replicas": replicas}, 202)
+
     @api.post("/v1/services/<path:name>/restart")
     def restart(name: str) -> Response:
         service = _full_name(wiring, name)
@@ -214,6 +223,20 @@ def _number(name: str, low: float, high: float) -> float:
     if not low <= number <= high:
         raise _BadRequestError(f"{name} must be a number from {low:g} to {high:g}, not {raw[:32]!r}")
     return number
+
+
+def _change(body: dict[str, object]) -> tuple[int, str, str]:
+    """``by``, ``mark`` and ``leaving`` of a change of the count by one."""
+    by, mark, leaving = body.get("by"), body.get("mark"), body.get("leaving")
+    if isinstance(by, bool) or not isinstance(by, int) or by not in {1, -1}:
+        raise _BadRequestError("by must be 1 or -1")
+    if not isinstance(mark, str) or not slots.MARK.fullmatch(mark):
+        raise _BadRequestError("mark must be 1 to 80 of a-z, 0-9, ':', '_' and '-'")
+    if leaving is None:
+        return by, mark, ""
+    if not isinstance(leaving, str) or not leaving or by > 0:
+        raise _BadRequestError("leaving must be the id of a task, and goes with a by of -1")
+    return by, mark, leaving
 
 
 def _body() -> dict[str, object]:

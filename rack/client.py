@@ -63,6 +63,18 @@ class RackClient:
         """Make ``replicas`` the desired count."""
         self._order(f"/v1/services/{_part(service)}/scale", {"replicas": replicas})
 
+    def resize(self, service: str, by: int, mark: str, leaving: str = "") -> int:
+        """One more or one less, once for each mark; the count afterwards."""
+        order = {"by": by, "mark": mark} | ({"leaving": leaving} if leaving else {})
+        body = self._order(f"/v1/services/{_part(service)}/resize", order)
+        try:
+            replicas = orjson.loads(body)["replicas"]
+        except (orjson.JSONDecodeError, LookupError, TypeError):
+            replicas = None
+        if not isinstance(replicas, int):
+            raise EngineInDoubt(f"{self._url} took the order and told no count that can be understood")
+        return replicas
+
     def restart(self, service: str) -> None:
         """Replace every task of the service, one after another."""
         self._order(f"/v1/services/{_part(service)}/restart", {})
@@ -108,7 +120,7 @@ class RackClient:
 
     # Inside ----------------------------------------------------------------------------------------
 
-    def _order(self, path: str, body: dict[str, Any]) -> None:
+    def _order(self, path: str, body: dict[str, Any]) -> bytes:
         headers = {**self._headers, "Content-Type": "application/json", "Connection": "close"}
         with urllib3.PoolManager(num_pools=1, retries=False) as own:
             try:
@@ -127,6 +139,7 @@ class RackClient:
                 ) from error
         if response.status >= 300:
             _refused(response.status, response.data, EngineInDoubt)
+        return response.data
 
     def _read(self, path: str, wait: float = 0.0) -> tuple[int, bytes]:
         try:

@@ -1,21 +1,57 @@
-"""What every test gets: no thread may outlive it, and a real memcached for those that ask."""
+"""What every test gets: no thread may outlive it, and a real memcached or Ollama for those that ask."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
 
 from bench.rack import free_port
+from picoclaw.errors import PicoClawError
+from picoclaw.ollama_server import DEFAULT_PORT, OllamaServer
 
 _GRACE = 2.0
 """Seconds that a thread may take to end after its test."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--ollama``, as ``./claw test --ollama`` passes it on."""
+    told = "also run the tests that ask a real Ollama: the one at OLLAMA_HOST, with the model of OLLAMA_MODEL"
+    parser.addoption("--ollama", action="store_true", help=told)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With ``--ollama`` and none that answers, end before anything is run."""
+    if not config.getoption("--ollama"):
+        return
+    try:
+        with closing(OllamaServer(real_ollama())) as server:
+            server.version()
+    except PicoClawError as error:
+        pytest.exit(f"--ollama: no Ollama answers at OLLAMA_HOST: {error}", returncode=2)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without ``--ollama`` the tests that need it are deselected, which pytest's last line counts."""
+    if config.getoption("--ollama"):
+        return
+    wanting = [item for item in items if item.get_closest_marker("ollama")]
+    if wanting:
+        config.hook.pytest_deselected(items=wanting)
+        items[:] = [item for item in items if item not in wanting]
+
+
+def real_ollama() -> str:
+    """Where OLLAMA_HOST says that Ollama is, in any of that variable's forms."""
+    return os.environ.get("OLLAMA_HOST") or f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 @pytest.fixture(autouse=True)

@@ -6,15 +6,13 @@ key and when the test killed whom. All of it comes from one machine, so its wall
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-_POINTS = {"win": 1, "loss": -1, "draw": 0}
+from bench.trooper_logs import POINTS, entries, unix
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ class History:
             before = totals.get(score.task_id)
             if before is not None and score.round <= before.round:
                 yield f"{score.task_id} scored round {score.round} after round {before.round}"
-            expected = (before.total if before else 0) + _POINTS[score.outcome]
+            expected = (before.total if before else 0) + POINTS[score.outcome]
             if score.total != expected:
                 yield f"{score.task_id} has {score.total} after round {score.round}, not {expected}"
             totals[score.task_id] = score
@@ -107,21 +105,15 @@ def read_logs(paths: Iterable[Path], killed_at: Mapping[str, float]) -> History:
 
 def _read_log(path: Path, history: History, killed_at: Mapping[str, float]) -> None:
     open_reigns: dict[str, Reign] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        if not line.startswith("{"):
-            continue
-        try:
-            entry = json.loads(line)
-        except ValueError:  # cut off in the middle by a kill
-            continue
+    for entry in entries(path):
         match entry.get("event"):
             case "leadership confirmed":
                 service = entry["service"]
-                at = _unix(entry["timestamp"])
+                at = unix(entry)
                 _close(open_reigns, service, at, history, killed_at)
                 open_reigns[service] = Reign(service, entry["task_id"], entry["epoch"], at)
             case "leadership ended" | "leadership released":
-                at = _unix(entry["timestamp"]) - entry.get("late", 0.0)
+                at = unix(entry) - entry.get("late", 0.0)
                 _close(open_reigns, entry["service"], at, history, killed_at)
             case "round scored":
                 score = Score(entry["task_id"], entry["round"], entry["outcome"], entry["score"])
@@ -137,7 +129,3 @@ def _close(
     if reign is not None:
         end = min(at, killed_at.get(reign.task_id, float("inf")))
         history.reigns.append(Reign(service, reign.task_id, reign.epoch, reign.begin, end))
-
-
-def _unix(timestamp: str) -> float:
-    return datetime.fromisoformat(timestamp).timestamp()

@@ -6,14 +6,18 @@ schedules: a trooper can be stopped, killed, and its writes delayed, and the bus
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
 from clawbucket import codecs, keys
+from clawbucket.board import BoardReader
 from clawbucket.bus.memory import MemoryBus
 from clawbucket.codecs import Gate
 from clawbucket.core.model import Node, Service, Snapshot, Task, TaskState
+from clawbucket.core.revolt import Handoff
 from clawbucket.loops.trooper import Journals, TrooperLoops, build
+from clawbucket.ports import AgentRuntime
 from clawbucket.settings import Settings
 from tests.fakes import FakeClock
 
@@ -35,10 +39,18 @@ def task(
 
 
 class Hive:
-    """Troopers, their bus and their rack manager's snapshot."""
+    """Troopers, their bus and their rack manager's snapshot. ``agent`` makes a task's agent; None: none.
 
-    def __init__(self, replicas: int = 3, services: tuple[str, ...] = (PRIMARY,), seed: int = 0) -> None:
-        self.clock = FakeClock()
+    ``handoff`` finds the rack's record of a handoff.
+    """
+
+    def __init__(
+        self, replicas: int = 3, services: tuple[str, ...] = (PRIMARY,), seed: int = 0,
+        agent: Callable[[str], AgentRuntime] | None = None, clock: FakeClock | None = None,
+        handoff: Callable[[str], Handoff | None] = lambda _id: None,
+    ) -> None:  # fmt: skip
+        self.clock = clock or FakeClock()
+        self.agent, self.handoff = agent, handoff
         self.bus = MemoryBus(self.clock)
         self.gate = Gate(self.clock)
         self.services = services
@@ -67,9 +79,12 @@ class Hive:
         )  # fmt: skip
         rng = Random(self._rng.random())
         journals = Journals.on(self.bus, self.gate, self.clock)
+        board = BoardReader(self.bus, self.gate, self.clock, settings)
         self.troopers[new.id] = build(
-            self.bus, self.gate, self.clock, settings, rng, journals, lambda: self.destroyed.append(new.id)
-        )
+            self.bus, self.gate, self.clock, settings, rng, journals, board,
+            lambda: self.destroyed.append(new.id), self.agent(new.id) if self.agent else None,
+            handoff=self.handoff,
+        )  # fmt: skip
         return new.id
 
     def kill(self, task_id: str) -> None:
@@ -82,10 +97,15 @@ class Hive:
         """Let time pass, stepping everybody who is not stopped."""
         for _ in range(round(seconds / STEP)):
             self.clock.advance(STEP)
-            self.publish()
-            for task_id, trooper in list(self.troopers.items()):
-                if task_id not in self.stopped:
-                    trooper.runner.step(self.clock.monotonic())
+            self.step()
+
+    def step(self) -> None:
+        """Step everybody who is not stopped, at the time that it is."""
+        self.publish()
+        for task_id, trooper in list(self.troopers.items()):
+            if task_id not in self.stopped:
+                trooper.runner.step(self.clock.monotonic())
+                trooper.mind.step()
 
     def publish(self) -> None:
         """What the rack manager does: at every change, at least every second, and over a wipe too."""

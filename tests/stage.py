@@ -18,6 +18,7 @@ from clawbucket.bus.memory import MemoryBus
 from clawbucket.codecs import Codec
 from clawbucket.core.model import Node, Service, Snapshot, Task, TaskState
 from clawbucket.core.records import Haiku, Heartbeat, Lease, Throw, Words
+from clawbucket.ports import AgentRuntime
 from clawbucket.settings import Settings
 from tests.fakes import FakeClock, FakeRack
 
@@ -37,12 +38,13 @@ def task_id(service: str, slot: int) -> str:
 class Stage:
     """``replicas`` of each service, all running and beating, the first of each its manager.
 
-    ``loops``: the replica's own loops are there, for the test to step.
+    ``loops``: the replica's own loops are there, for the test to step; ``agent`` is what they think with.
     """
 
     def __init__(
-        self, replicas: int = 3, *, populated: bool = True, loops: bool = False, **settings: object
-    ) -> None:
+        self, replicas: int = 3, *, populated: bool = True, loops: bool = False,
+        agent: AgentRuntime | None = None, **settings: object,
+    ) -> None:  # fmt: skip
         self.clock = FakeClock()
         self.bus = MemoryBus(self.clock)
         me = task_id(PRIMARY, 1)
@@ -59,8 +61,9 @@ class Stage:
             self.populate()
         self.destroyed = 0
         self.services: Services = assemble(
-            self.settings, self.clock, self.bus, self.rack, on_self_destruct=self._destroy if loops else None
-        )
+            self.settings, self.clock, self.bus, self.rack,
+            on_self_destruct=self._destroy if loops else None, agent=(lambda _: agent) if agent else None,
+        )  # fmt: skip
         self.app: Flask = create_app(self.services)
 
     def _destroy(self) -> None:

@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 
 from clawbucket.core.model import Node, Service, Snapshot, Task, TaskState
-from clawbucket.ports import ClawError, NodeUnknown, ServiceUnknown, TaskElsewhere, TaskUnknown
+from clawbucket.ports import ClawError, Conflict, NodeUnknown, ServiceUnknown, TaskElsewhere, TaskUnknown
 
 A, B = "clawbucket_clawbucket", "clawbucket_clawbucket-b"
 HERE = Task("here", A, 1, "n1", TaskState.RUNNING, TaskState.RUNNING, f"{A}.1.here", "127.0.0.1:1")
@@ -21,6 +21,7 @@ class StubEngine:
         self.fails: ClawError | None = None
         self.orders: list[tuple[object, ...]] = []
         self.asked = 0
+        self.marks: set[str] = set()
         self.state = Snapshot(
             rack="BOT 1",
             seq=0,
@@ -70,10 +71,25 @@ class StubEngine:
         """Remember it."""
         self._know(service)
         self.orders.append(("scale", service, replicas))
-        services = tuple(
-            replace(s, desired=replicas) if s.name == service else s for s in self.state.services
-        )
-        self.change(replace(self.state, services=services))
+        self._want(service, replicas)
+
+    def resize(self, service: str, by: int, mark: str, leaving: str = "") -> int:
+        """Remember it, once for each mark, from 1 to 20."""
+        self._know(service)
+        known = self.state.service(service)
+        assert known is not None
+        if mark in self.marks:
+            return known.desired
+        if leaving == FAR.id:
+            raise TaskElsewhere(f"task {leaving} runs on node-2")
+        if leaving not in {"", HERE.id, DEAD.id}:
+            raise TaskUnknown(f"no task {leaving!r} is known of {service}")
+        if not 1 <= known.desired + by <= 20:
+            raise Conflict(f"{known.desired + by} is not from 1 to 20 replicas")
+        self.marks.add(mark)
+        self.orders.append(("resize", service, by, mark, leaving))
+        self._want(service, known.desired + by)
+        return known.desired + by
 
     def restart(self, service: str) -> None:
         """Remember it."""
@@ -95,6 +111,12 @@ class StubEngine:
         if node_id not in {"n1", "n2"}:
             raise NodeUnknown(f"no node {node_id!r}")
         self.orders.append(("availability", node_id, availability))
+
+    def _want(self, service: str, replicas: int) -> None:
+        services = tuple(
+            replace(s, desired=replicas) if s.name == service else s for s in self.state.services
+        )
+        self.change(replace(self.state, services=services))
 
     def _know(self, service: str) -> None:
         self._fail()

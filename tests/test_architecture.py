@@ -10,19 +10,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("clawbucket", "rack", "gateway", "app", "aggregator", "bench")
+ROOMS = ("picoclaw", "clawbucket", "rack", "gateway", "app", "aggregator", "bench")
 LONGEST_ROOM = 420
 """Lines: "a room over about 400 lines is two rooms"."""
 
 HOMES: dict[str, tuple[str, ...]] = {
     "pymemcache": ("clawbucket/bus/memcached.py",),
-    "docker": ("rack/engines/docker.py",),
+    "docker": ("rack/engines/docker_daemon.py",),
+    "requests": ("rack/engines/docker_daemon.py",),
     "flask": ("app/", "aggregator/", "rack/api.py", "bench/"),
     "htmx_flask": ("app/",),
     "waitress": ("rack/",),
     "aiohttp": ("gateway/",),
     "uvloop": ("gateway/",),
-    "ollama": ("picoclaw/",),
+    "ollama": ("picoclaw/ollama_",),
+    "httpx": ("picoclaw/",),
+    "httpcore": ("picoclaw/wire.py",),
+    "yaml": ("picoclaw/secrets_file.py",),
     "gevent": ("clawbucket/wsgi.py", "app/__main__.py", "app/nursery.py", "aggregator/__main__.py", "bench/"),
     "gunicorn": ("clawbucket/wsgi.py", "bench/"),
     "click": ("clawbucket/cli/", "clawbucket/__main__.py", "bench/"),
@@ -30,9 +34,20 @@ HOMES: dict[str, tuple[str, ...]] = {
 }
 """Where alone a library may be imported."""
 
-INNER = ("bus", "journal", "board", "loops", "codecs", "actions")
-ADAPTERS = ("clawbucket.bus.memcached", "clawbucket.bus.memory", "rack.engines.local", "rack.client")
-COMPOSITION_ROOTS = ("app/services.py", "__main__.py", "clawbucket/cli/", "bench/", "aggregator/services.py")
+PICOCLAW_LIBRARIES = {"ollama", "httpx", "httpcore", "yaml"}
+"""All that the agent needs beside the standard library."""
+AGENT_USERS = ("picoclaw/", "clawbucket/agents/", "clawbucket/cli/models_command.py", "bench/")
+"""Where alone picoclaw is imported."""
+
+INNER = ("bus", "journal", "board", "loops", "codecs", "actions", "handoff")
+ADAPTERS = (
+    "clawbucket.bus.memcached", "clawbucket.bus.memory", "rack.client",
+    "rack.engines.local", "rack.engines.docker", "clawbucket.handoff.peer_http",
+)  # fmt: skip
+COMPOSITION_ROOTS = (
+    "app/services.py", "aggregator/services.py", "rack/engine_choice.py", "__main__.py", "clawbucket/cli/",
+    "bench/",
+)  # fmt: skip
 
 
 def sources() -> list[Path]:
@@ -96,7 +111,7 @@ def test_ports_keys_and_settings_import_core_only():
 
 
 def test_inner_rooms_never_import_an_adapter():
-    """Bus, journal, board and loops know the ports, not who stands behind them."""
+    """Bus, journal, board, loops and handoff know the ports, not who stands behind them."""
 
     def breaks(path: str, module: str) -> bool:
         parts = path.split("/")
@@ -114,8 +129,22 @@ def test_a_library_is_imported_in_its_home_only(library):
     assert violations(lambda p, m: m.split(".")[0] == library and not p.startswith(HOMES[library])) == []
 
 
+def test_picoclaw_is_usable_by_itself():
+    """The agent imports nothing of the swarm's, and no library but its four."""
+    allowed = sys.stdlib_module_names | PICOCLAW_LIBRARIES | {"picoclaw"}
+    assert (
+        violations(lambda p, m: p.startswith("picoclaw/") and m.split(".", maxsplit=1)[0] not in allowed)
+        == []
+    )
+
+
+def test_picoclaw_is_imported_where_agents_are_kept_only():
+    """The swarm reaches its agents by a port; one room puts picoclaw behind it."""
+    assert violations(lambda p, m: m.split(".")[0] == "picoclaw" and not p.startswith(AGENT_USERS)) == []
+
+
 def test_adapters_are_named_in_composition_roots_only():
-    """Who talks to memcached or the rack manager is decided where a program is put together."""
+    """Who talks to memcached, the rack manager or other racks is decided where a program is put together."""
 
     def breaks(path: str, module: str) -> bool:
         allowed = any(path.endswith(root) or path.startswith(root) for root in COMPOSITION_ROOTS)
@@ -138,7 +167,10 @@ def test_the_programs_do_not_import_each_other():
 
 def test_the_environment_is_read_in_settings_only():
     """``os.environ`` has one reader; who starts a process may hand the environment on."""
-    starters = ("clawbucket/settings.py", "clawbucket/cli/", "rack/engines/", "app/nursery.py", "bench/")
+    starters = (
+        "clawbucket/settings.py", "clawbucket/cli/", "rack/engines/", "app/nursery.py", "bench/",
+        "picoclaw/cli.py",
+    )  # fmt: skip
     readers = [
         name(path)
         for path in sources()

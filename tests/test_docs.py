@@ -25,16 +25,19 @@ import rack.api
 import rack.metrics
 from aggregator.reading import Reader
 from app.openapi import describe
-from clawbucket import board, codecs, keys, settings
+from clawbucket import asking, board, codecs, keys, ports, settings
 from clawbucket.bus import memcached
 from clawbucket.bus.memory import MemoryBus
 from clawbucket.cli.main import claw
-from clawbucket.core import membership, model, records, rps
+from clawbucket.core import agent, membership, model, records, revolt, rps
 from clawbucket.core.election import Timing as Lease
+from clawbucket.handoff import exchange, files, finishing, peer_http, signing, source, target
+from clawbucket.handoff.watching_peers import WatchingPeers
 from clawbucket.health import Health
-from clawbucket.loops import haiku, orders, words
+from clawbucket.loops import haiku, orders, thinker, words
 from gateway import probes as gateway_probes
 from gateway import proxy, routing, upstreams
+from picoclaw.errors import PicoClawError
 from rack import client, observer
 from rack.engines.restart_policy import RestartPolicy
 from rack.engines.timing import Timing as Engine
@@ -55,8 +58,6 @@ from tests.pages import (
 )
 
 PROGRAMS = ("app", "aggregator", "gateway", "rack")
-RESERVED = {"/api/revolt", "/api/revolt/accept", "/api/revolt/events"}
-"""Routes whose names are kept free; the docs say that they are not built yet."""
 WIRE_NAMES = {("Throw", "by"): "from", ("ChatMessage", "sender"): "from"}
 """Fields that are called otherwise on the bus (clawbucket/codecs.py)."""
 SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -85,8 +86,18 @@ def test_every_setting_is_in_the_readme(variable):
 def test_no_variable_is_documented_that_does_not_exist():
     """Whatever looks like a variable of ours is one, and the table has no row beside those."""
     known = {variable.name for variable, _ in settings.table()}
+    known |= set(re.findall(r"\$\{([A-Z_]+)", text(ROOT / "docker-stack.yml")))
     assert set(re.findall(r"\bCLAWBUCKET_[A-Z_]+\b", everything())) <= known
     assert {row[0].strip("`") for row in rows(section(README, "Settings"))} <= known
+
+
+def test_every_variable_of_the_stack_file_is_in_the_readme():
+    """With what it means, or as a setting of the programs; so is each of the file of two racks."""
+    files = text(ROOT / "docker-stack.yml") + text(ROOT / "docker-compose.racks.yml").replace(
+        "RACK_2_", "RACK_1_"
+    )
+    named = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", files))
+    assert sorted(named - {word for span in spans(text(README)) for word in span.split(", ")}) == []
 
 
 # Keys and records ---------------------------------------------------------------------------------------
@@ -120,7 +131,8 @@ def record_types() -> list[type]:
     return [
         model.Snapshot, model.Node, model.Service, model.Task, records.Lease, records.Throw,
         records.Heartbeat, records.Arm, records.Words, records.Haiku, records.ChatMessage, records.ArmEvent,
-        records.Order, records.Ack,
+        records.Order, records.Ack, records.Answer, agent.Agent, agent.Utterance,
+        revolt.RevoltEvent, revolt.Handoff, revolt.PhaseChange, revolt.TrooperState, revolt.PeerSummary,
     ]  # fmt: skip
 
 
@@ -206,17 +218,15 @@ def test_every_route_is_documented(title):
 
 @pytest.mark.parametrize("title", ["Replica API", "Aggregator API", "Rack API"])
 def test_no_route_is_documented_that_does_not_exist(title):
-    """A section tells of its own program, and of nothing but the names that are kept free."""
-    told = documented_routes(section(PROTOCOL, title))
-    assert {r for r in told - routes(apps()[title]) if r.split()[1] not in RESERVED} == set()
+    """A section tells of its own program alone."""
+    assert documented_routes(section(PROTOCOL, title)) - routes(apps()[title]) == set()
 
 
 def test_no_page_names_an_api_route_that_does_not_exist():
-    """Whatever looks like a path of an API is one; what is kept free is not there yet."""
+    """Whatever looks like a path of an API is one."""
     known = {route.split()[1] for flask in apps().values() for route in routes(flask)}
     named = {_bare(path) for path in re.findall(r"(?<![\w.])/(?:api|v1|ui)/[\w/<>-]*\w>?", everything())}
-    assert named - known == RESERVED & named
-    assert not RESERVED & known
+    assert named - known == set()
 
 
 def test_every_field_of_the_openapi_document_is_documented():
@@ -261,6 +271,20 @@ def error_codes() -> set[str]:
     return {code for code in found if isinstance(code, str) and SNAKE.fullmatch(code)}
 
 
+def agent_codes() -> set[str]:
+    """What an ask may fail with: what the swarm says by itself, and PicoClaw's failures under their codes.
+
+    app/errors.py answers an AgentFailed with the code that it carries, so the codes are where it is made.
+    """
+    told = {f"agent_{kind.code}" for kind in PicoClawError.__subclasses__()} | {ports.AgentFailed("").code}
+    for path in (ROOT / "clawbucket").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "AgentFailed":
+                given = [*node.args[2:3], *(k.value for k in node.keywords if k.arg == "code")]
+                told |= {code for code in map(_value, given) if isinstance(code, str)}
+    return told
+
+
 def _codes(node: ast.AST) -> Iterator[object]:
     if isinstance(node, ast.Call):
         yield from _after_status(node.args)
@@ -299,13 +323,14 @@ def _value(node: ast.AST | None) -> object:
 def test_every_error_code_is_documented():
     """And none that nobody gives."""
     told = {row[0].strip("`") for row in rows(section(PROTOCOL, "Error codes")) if row[0].startswith("`")}
-    assert sorted(error_codes() - told) == []
-    assert sorted(told - error_codes()) == []
+    given = error_codes() | agent_codes() | set(typing.get_args(signing.Code))
+    assert sorted(given - told) == []
+    assert sorted(told - given) == []
 
 
 def test_every_metric_is_documented():
     """And none that nobody counts. A counter's ``_total`` is Prometheus' own."""
-    named = re.compile(rf"clawbucket_({'|'.join(PROGRAMS)})_[a-z_]+")
+    named = re.compile(rf"clawbucket_({'|'.join(PROGRAMS)}|agent)_[a-z_]+")
     values = {_value(node) for tree in trees() for node in ast.walk(tree)}
     counted = {v.removesuffix("_total") for v in values if isinstance(v, str) and named.fullmatch(v)}
     told = {span.removesuffix("_total") for span in spans(text(PROTOCOL)) if named.fullmatch(span)}
@@ -350,16 +375,25 @@ def test_every_command_and_option_is_documented(path):
     assert {option for option in wanted if not re.search(rf"{option}\b", told)} == set()
 
 
+def command_typed(said: str) -> str | None:
+    """The command that these words begin with; None where there is none of that name."""
+    known, words = dict(commands(claw)), said.split()
+    return next((path for n in (2, 3) if (path := " ".join(words[:n])) in known), None)
+
+
 def test_no_command_or_option_is_documented_that_does_not_exist():
-    """Neither in the table nor in the tour."""
+    """Neither in the table nor in the tour; a group may be named by itself."""
     known = dict(commands(claw))
-    for path in set(re.findall(r"\./claw [a-z][a-z-]*", typed(everything()))):
-        assert path in known, path
+    groups = {path.rpartition(" ")[0] for path in known}
+    for said in set(re.findall(r"\./claw(?: [a-z][a-z-]*)+", typed(everything()))):
+        assert command_typed(said) or said in groups, said
     for row in rows(section(README, "Commands")):
-        path = re.match(r"`(\./claw [a-z-]+)", row[0])
-        if path:
-            options = {o for p in known[path[1]].params for o in (*p.opts, *p.secondary_opts)}
-            assert set(re.findall(r"--[a-z][a-z-]*", " ".join(spans(" ".join(row))))) <= options, path[1]
+        said = re.match(r"`(\./claw(?: [a-z-]+)+)", row[0])
+        if said:
+            path = command_typed(said[1])
+            assert path, said[1]
+            options = {o for p in known[path].params for o in (*p.opts, *p.secondary_opts)}
+            assert set(re.findall(r"--[a-z][a-z-]*", " ".join(spans(" ".join(row))))) <= options, path
 
 
 # Times --------------------------------------------------------------------------------------------------
@@ -372,6 +406,26 @@ TIMES: dict[str, Iterable[float]] = {
     "round:": (rps.DEFAULT_INTERVAL, rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),
     "three words;": (words.PERIOD, haiku.PERIOD),
     "inbox": (orders.Obeying.every,),
+    "thought of its own": (
+        thinker.THOUGHT_SECONDS,
+        thinker.AGENT_SECONDS,
+        thinker.ANSWER_SECONDS,
+        asking.ANSWER_WITHIN,
+    ),
+    "handoff, source": (source.FREEZE, source.OFFER_SECONDS, source.AFTER),
+    "handoff, target": (target.TAKE_IN, target.GROW, target._ACK, target.UNWIND),
+    "other rack": (exchange.CONNECT, peer_http.HELLO, peer_http.ASK, peer_http.LOOK, WatchingPeers.every),
+    "open handoffs": (
+        finishing.Finishing.every,
+        finishing.PATIENCE[revolt.Phase.PREPARED],
+        finishing.PATIENCE[revolt.Phase.ACCEPTED],
+        finishing.FINISHED_WITHIN,
+        finishing.TAKE_IN_AGAIN,
+    ),
+    "trooper frozen": (finishing.ORPHAN_AFTER,),
+    "signature:": (signing.WINDOW, keys.NONCE.ttl),
+    "snapshot kept": (files.KEPT, finishing.SWEEP_EVERY),
+    "thoughts apart": (words._STAGGER, asking._BETWEEN),
     "bus call:": (memcached.MemcachedBus.__init__.__kwdefaults__["timeout"],),
     "order to the rack": (client._CONNECT, client.RackClient.__init__.__kwdefaults__["timeout"]),
     "health check": (Engine().every, Engine().answer, Engine().misses, Engine().start),
@@ -409,7 +463,7 @@ def test_every_link_within_the_docs_resolves(page):
 @pytest.mark.parametrize("page", DOCS, ids=name_of)
 def test_every_file_that_is_named_exists(page):
     """A path in backticks that begins with one of our rooms is there."""
-    rooms = "clawbucket|core|loops|bus|rack|gateway|app|aggregator|bench|tests|docs"
+    rooms = "picoclaw|clawbucket|core|loops|bus|rack|gateway|app|aggregator|bench|tests|docs"
     ours = re.compile(rf"({rooms})/[\w./*-]*|[\w./-]+\.(lock|toml)")
     for span in spans(text(page)):
         if ours.fullmatch(span):

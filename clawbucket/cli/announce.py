@@ -32,7 +32,7 @@ class Voice(Protocol):
         ...
 
     def addresses(self, title: str, rows: list[tuple[str, str]], hint: str) -> None:
-        """Everything runs: where what is."""
+        """Everything runs: where what is. ``hint``: what to type next, or nothing."""
         ...
 
 
@@ -57,9 +57,8 @@ class Terminal:
     def addresses(self, title: str, rows: list[tuple[str, str]], hint: str) -> None:
         """A small table."""
         table = "\n".join(f"  {name:<12} {click.style(value, fg='cyan')}" for name, value in rows)
-        self._print(
-            f"\n  {click.style(title, fg='green', bold=True)}\n\n{table}\n\n  {click.style(hint, dim=True)}\n"
-        )
+        below = f"\n  {click.style(hint, dim=True)}\n" if hint else ""
+        self._print(f"\n  {click.style(title, fg='green', bold=True)}\n\n{table}\n{below}")
 
     def _print(self, text: str) -> None:
         with suppress(OSError, ValueError):

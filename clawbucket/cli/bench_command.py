@@ -16,6 +16,8 @@ from clawbucket.cli.steps import Step, module, run
 Examples:
   ./claw bench
   ./claw bench --json > figures.json
+  ./claw bench revolt                   handoffs between two racks of its own
+  ./claw bench revolt-docker            those between the racks of ./claw racks --docker
 """,
 )
 @click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")

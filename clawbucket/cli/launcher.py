@@ -21,7 +21,7 @@ from clawbucket.cli.children import OsProcess, Program, Start
 from clawbucket.cli.logtail import LEVELS, Tail, interleaved
 from clawbucket.cli.readiness import Progress
 from clawbucket.cli.rundir import Mark, Run, RunDir, end_all
-from clawbucket.cli.supervisor import Supervisor
+from clawbucket.cli.supervisor import Ending, Supervisor
 from rack.engines.replica_logs import trim
 
 START_BUDGET = 120.0
@@ -91,6 +91,7 @@ class Launcher:
         before_stop: Callable[[], None],
         start: Start = OsProcess,
         start_budget: float = START_BUDGET,
+        ending: Ending = Ending(),  # noqa: B008 - it is frozen
     ) -> None:
         self._run = run
         self._directory = directory
@@ -99,7 +100,7 @@ class Launcher:
         self._on_ready = on_ready
         self._before_stop = before_stop
         self._start_budget = start_budget
-        self._supervisor = Supervisor(programs, start, time.monotonic, self)
+        self._supervisor = Supervisor(programs, start, time.monotonic, self, ending)
         self._tails = [Tail(program.name, program.log_file) for program in programs]
         self._begun = self._next_look = time.monotonic()
         self._next_trim = self._begun + _TRIM_LOGS

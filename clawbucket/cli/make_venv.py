@@ -5,6 +5,8 @@ Standard library only. ``.venv`` holds a copy of each lock file that it was made
 A file ``unfinished`` lies there while pip works: where it is found at start, a former run was cut off in
 the middle, and ``.venv`` is made from nothing. Two at once take turns by a lock of the kernel's, which
 no crash can leave behind; pip holds it too, so that it lasts as long as what is being written.
+
+``.venv/bin/picoclaw-py`` is written as well: the agent's command, which runs from the clone as all does.
 """
 
 from __future__ import annotations
@@ -27,6 +29,17 @@ ROOT = Path(__file__).resolve().parents[2]
 _PIP_OPTIONS = ("--require-hashes", "--no-input", "--progress-bar", "off", "--disable-pip-version-check")
 _SHOWN_ON_FAILURE = 25
 """Lines of pip's output shown when it fails: its error is at the end."""
+_PICOCLAW = """\
+#!/bin/sh
+# picoclaw-py, the agent by itself. Written by clawbucket/cli/make_venv.py; `pip install .` makes another.
+# Works from any directory, through symbolic links, and after the clone was moved.
+set -eu
+bin=$(dirname "$(readlink -f "$0")")
+root=$(dirname "$(dirname "$bin")")
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+# -P: what lies in the caller's directory is not to be taken for a module of ours.
+exec "$bin/python" -P -m picoclaw "$@"
+"""
 
 
 def main(locks: Sequence[str], root: Path = ROOT) -> int:
@@ -93,6 +106,7 @@ class Maker:
         self._venv.mkdir(exist_ok=True)
         if not self._works():
             self._create()
+        self._write_picoclaw()  # before a lock counts as installed: after that nobody looks again
         for lock in locks:
             if not is_made(self._venv, lock):
                 self._install(lock)
@@ -135,6 +149,14 @@ class Maker:
         fresh.replace(stamp)
         self._unfinished.unlink()
         tell(f"{lock.name} is installed, in {time.monotonic() - begun:.0f} s")
+
+    def _write_picoclaw(self) -> None:
+        """Leave the agent's command there, whole at any moment: somebody may be running it."""
+        script = self._venv / "bin" / "picoclaw-py"
+        fresh = script.with_name("picoclaw-py.new")
+        fresh.write_text(_PICOCLAW, encoding="utf-8")
+        fresh.chmod(0o755)
+        fresh.replace(script)
 
     def _run(self, command: Sequence[str], name: str, count: int = 0) -> None:
         environment = {k: v for k, v in os.environ.items() if k not in {"PYTHONPATH", "PYTHONHOME"}}

@@ -11,8 +11,10 @@ from clawbucket.cli.children import ROOT, Program, guarded, ours
 from clawbucket.cli.ports_check import LOOPBACK
 from clawbucket.cli.provision import memcached_command
 from clawbucket.cli.rundir import RunDir
-from clawbucket.settings import Settings, environment, variable_of
+from clawbucket.settings import Settings, environment, is_set, variable_of
 
+OLLAMA = f"http://{LOOPBACK}:11434"
+"""Where Ollama is on one's own machine, by its own default: taken where OLLAMA_URL is not set."""
 _NOT_A_REPLICA = ("service_name", "swarm_node", "task_name", "task_slot", "task_id", "swarm_service")
 """Settings of a single replica: whoever starts a launcher from inside one does not mean them."""
 
@@ -54,21 +56,23 @@ def chosen(options: Mapping[str, object]) -> dict[str, str]:
         variable_of(name).name: ",".join(value) if isinstance(value, tuple) else str(value)
         for name, value in given.items()
     }
-    if "token_file" in given:  # what the environment says under CLAWBUCKET_TOKEN would win over the file
-        found[variable_of("token").name] = ""
+    for secret in ("token", "peer_key"):  # what the environment says under this name would win over the file
+        if f"{secret}_file" in given:
+            found[variable_of(secret).name] = ""
     return found
 
 
 def programs(rack: Rack, options: Mapping[str, object]) -> tuple[Program, ...]:
     """The programs, in the order in which they are started."""
     settings = rack.settings
-    common = _environment(
+    common = environment_with(
         {
             **options,
             **dict.fromkeys(_NOT_A_REPLICA, ""),
             "swarm_services": settings.swarm_services,
             "memcached_host": rack.memcached_host,
             "memcached_port": rack.memcached_port,
+            "ollama_url": settings.ollama_url or OLLAMA,
             "label": settings.label,
             "rack_url": rack.rack_url,
             "rack_token": "",
@@ -79,6 +83,7 @@ def programs(rack: Rack, options: Mapping[str, object]) -> tuple[Program, ...]:
             "run_id": rack.run_id,
             "lifeline_fd": rack.lifeline,
             "log_format": settings.log_format,
+            "revolt_snapshot_dir": snapshots(rack),
         }
     )
 
@@ -103,7 +108,7 @@ def programs(rack: Rack, options: Mapping[str, object]) -> tuple[Program, ...]:
         memcached = Program(
             name="memcached",
             command=guarded(memcached_command(rack.memcached, rack.memcached_port), rack.lifeline),
-            environment=_environment({"run_id": rack.run_id}),
+            environment=environment_with({"run_id": rack.run_id}),
             log_file=rack.directory.logs / "memcached.log",
             place=f"port {rack.memcached_port}",
             fds=(rack.lifeline,),
@@ -113,7 +118,17 @@ def programs(rack: Rack, options: Mapping[str, object]) -> tuple[Program, ...]:
     return tuple(found)
 
 
-def _environment(values: Mapping[str, object]) -> dict[str, str]:
+def snapshots(rack: Rack) -> Path:
+    """Where handoffs keep their snapshots: the person's own choice, else this rack's and no other's."""
+    return (
+        rack.settings.revolt_snapshot_dir.absolute()
+        if is_set("revolt_snapshot_dir")
+        else rack.directory.revolt
+    )
+
+
+def environment_with(values: Mapping[str, object]) -> dict[str, str]:
+    """What a program of ours finds in its environment: what this one found, and these settings."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     # PYTHONSAFEPATH: no module is taken from whatever directory a program runs in.
     return environment({**chosen(values), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"})

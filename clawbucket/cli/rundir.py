@@ -1,8 +1,9 @@
 """What a running launcher writes down, and how the other commands find it.
 
 ``<home>/<port>/`` belongs to the rack on that port: ``launcher.json`` says who runs it, ``rack-token``
-opens the rack manager's API, ``logs/`` has a file for each program and ``rack/`` what the rack manager
-keeps. After a regular end only the logs stay, until the next ``up`` on that port.
+opens the rack manager's API, ``logs/`` has a file for each program, ``rack/`` what the rack manager
+keeps and ``revolt/`` the snapshots of handoffs. After a regular end only logs and snapshots stay, until
+the next ``up`` on that port.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _SAME_MOMENT = 1.0
 """Seconds by which two readings of one creation time may differ: psutil counts from the boot time, which
 moves with the wall clock. No pid comes round that fast."""
 _RUN_ID = variable_of("run_id").name
-_OURS = {"launcher.json", "launcher.json.new", "rack-token", "logs", "rack"}
+_OURS = {"launcher.json", "launcher.json.new", "rack-token", "peer-key", "logs", "rack", "revolt"}
 """All that a run directory ever holds; one with anything else in it is somebody else's."""
 
 
@@ -98,6 +99,11 @@ class RunDir:
         return self.rack_state / "logs"
 
     @property
+    def revolt(self) -> Path:
+        """Where the replicas keep the snapshots of handoffs; made by the first of them."""
+        return self.path / "revolt"
+
+    @property
     def token_file(self) -> Path:
         """The bearer token of the rack manager's API; readable by its owner alone."""
         return self.path / "rack-token"
@@ -121,8 +127,11 @@ class RunDir:
         run = self.read()
         return run if run and run.launcher.runs else None
 
-    def prepare(self, token: str, patience: float = 3.0) -> None:
-        """Make it anew. What a killed launcher left is cleared, once its last programs are gone."""
+    def prepare(self, token: str | None, patience: float = 3.0) -> None:
+        """Make it anew. What a killed launcher left is cleared, once its last programs are gone.
+
+        ``token`` is what ``token_file`` is to hold; None: there is to be none.
+        """
         if self.path.exists() and {entry.name for entry in self.path.iterdir()} - _OURS:
             raise Refusal(f"{self.path} is to be the run directory and holds other files; move them away")
         stale = self.read()
@@ -136,17 +145,19 @@ class RunDir:
         self.path.mkdir(mode=0o700, parents=True)
         self.logs.mkdir()
         self.rack_state.mkdir()
+        if token is None:
+            return
         handle = os.open(self.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(token + "\n")
 
     def clear(self) -> None:
-        """After a regular end: everything but the logs goes."""
+        """After a regular end: everything but the logs and the snapshots of handoffs goes."""
         for log in self.task_logs.glob("*.log*"):
             with suppress(OSError):
                 log.replace(self.logs / log.name)
-        for name in ("launcher.json", "launcher.json.new", "rack-token"):
-            (self.path / name).unlink(missing_ok=True)
+        for path in (self.path / "launcher.json", self.path / "launcher.json.new", self.token_file):
+            path.unlink(missing_ok=True)
         shutil.rmtree(self.rack_state, ignore_errors=True)
 
 

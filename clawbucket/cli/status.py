@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from clawbucket.cli import http_get, rundir
@@ -16,6 +15,7 @@ from clawbucket.cli.options import port_option
 from clawbucket.cli.reach import rack_client
 from clawbucket.cli.readiness import is_ready
 from clawbucket.cli.rundir import Run, RunDir
+from clawbucket.cli.tables import show, table
 from clawbucket.core.model import Snapshot
 from clawbucket.ports import EngineDown
 from clawbucket.settings import Settings
@@ -147,7 +147,7 @@ def _show(told: dict[str, Any]) -> None:
     )
     if told["error"]:
         console.print(Text(told["error"], style="bold red"))
-    programs = _table("PROGRAM", "PID", "STATE", "STARTS", "WHERE")
+    programs = table("PROGRAM", "PID", "STATE", "STARTS", "WHERE")
     where = {
         **told["urls"],
         "gateway": told["urls"]["dashboard"],
@@ -157,10 +157,10 @@ def _show(told: dict[str, Any]) -> None:
     for p in told["programs"]:
         state = "down" if not p["running"] else "not ready" if p["ready"] is False else "runs"
         programs.add_row(p["name"], str(p["pid"]), _state(state), str(p["starts"]), where[p["name"]])
-    services = _table("SERVICE", "RUNNING", "DESIRED")
+    services = table("SERVICE", "RUNNING", "DESIRED")
     for s in told["services"]:
         services.add_row(s["name"], str(s["running"]), str(s["desired"]))
-    tasks = _table("TASK", "CALLSIGN", "STATE", "NODE", "PID", "SCORE", "")
+    tasks = table("TASK", "CALLSIGN", "STATE", "NODE", "PID", "SCORE", "")
     for t in told["tasks"]:
         leaving = "" if t["desired_state"] == "running" else f" → {t['desired_state']}"
         tasks.add_row(
@@ -168,17 +168,7 @@ def _show(told: dict[str, Any]) -> None:
             t["node"], str(t["pid"] or ""), "" if t["score"] is None else str(t["score"]),
             "MANAGER" if t["manager"] else "",
         )  # fmt: skip
-    for table in (programs, services, tasks):
-        console.print()
-        console.print(table)
-    console.print()
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table
+    show(console, programs, services, tasks)
 
 
 def _state(state: str) -> Text:

@@ -34,7 +34,7 @@ def lint_steps() -> tuple[Step, ...]:
         Step("mypy", module("mypy")),
     ]
     if shutil.which("shellcheck"):
-        steps.append(Step("shellcheck", ("shellcheck", "claw", ".ci/run")))
+        steps.append(Step("shellcheck", ("shellcheck", "claw", "deploy-racks.sh", ".ci/run")))
     return tuple(steps)
 
 

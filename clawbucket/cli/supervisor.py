@@ -25,6 +25,15 @@ IDLE = 1.0
 """The longest that a tick lets its caller wait; the death of a child wakes it earlier."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is done how many seconds after the word to end; these times are a rack's."""
+
+    last_told: float = LAST_TOLD
+    killed: float = KILLED
+    given_up: float = GIVEN_UP
+
+
 class Watcher(Protocol):
     """Who hears of what happens to the programs."""
 
@@ -65,8 +74,14 @@ class Supervisor:
     """Supervises ``programs``, started in their order. Not thread-safe: everything in one thread."""
 
     def __init__(
-        self, programs: Sequence[Program], start: Start, clock: Callable[[], float], watcher: Watcher
+        self,
+        programs: Sequence[Program],
+        start: Start,
+        clock: Callable[[], float],
+        watcher: Watcher,
+        ending: Ending = Ending(),
     ) -> None:
+        self._ending = ending
         self._start = start
         self._clock = clock
         self._watcher = watcher
@@ -84,7 +99,7 @@ class Supervisor:
         if self._stopping is None:
             return False
         gone = all(ward.process is None for ward in self.wards.values())
-        return gone or self._clock() - self._stopping.begun >= GIVEN_UP
+        return gone or self._clock() - self._stopping.begun >= self._ending.given_up
 
     def tick(self) -> float:
         """Do what is due; seconds until something will be, if no process ends before."""
@@ -143,16 +158,17 @@ class Supervisor:
         self._watcher.died(ward.program, how_it_ended, delay)
 
     def _step_down(self, stopping: _Stopping) -> float:
-        since = self._clock() - stopping.begun
+        ending, since = self._ending, self._clock() - stopping.begun
         running = [ward for ward in self.wards.values() if ward.process]
         others_gone = all(ward.program.last for ward in running)
         for ward in running:
             if ward.program.name in stopping.told or not ward.process:
                 continue
-            if not ward.program.last or others_gone or since >= LAST_TOLD:
+            if not ward.program.last or others_gone or since >= ending.last_told:
                 stopping.told.add(ward.program.name)
                 ward.process.signal(signal.SIGTERM)
-        if since >= KILLED and not stopping.killed:
+        if since >= ending.killed and not stopping.killed:
             self.kill()
-        later = [moment - since for moment in (LAST_TOLD, KILLED, GIVEN_UP) if moment > since]
+        moments = (ending.last_told, ending.killed, ending.given_up)
+        later = [moment - since for moment in moments if moment > since]
         return min([IDLE, *later])

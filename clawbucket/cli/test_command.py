@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +11,21 @@ import click
 
 from clawbucket.cli import provision
 from clawbucket.cli.children import ROOT
+from clawbucket.cli.models_command import answering
 from clawbucket.cli.steps import Step, lint_steps, module, run, run_all
+from clawbucket.settings import environment
 
 ORDER = ("unit", "contract", "", "cluster", "browser", "docker")
 """Rooms of tests/ from quick to slow; "" stands for the files beside them and for rooms not named here."""
-SESSION_BUDGET = 2_400
-"""Seconds for pytest as a whole: with the linters everything is over in 45 minutes."""
+SIDE_BY_SIDE = ("unit", "contract", "")
+"""Those whose tests may run beside others: what the rest measures and kills wants the machine for itself."""
+MOST_WORKERS = 4
+"""One core is left to what the tests start: on two cores, where some of them judge times, they run alone."""
+SESSION_BUDGET = 4_500
+"""Seconds for pytest as a whole. On two quiet cores it takes half of that; a busy machine may take longer,
+and what hangs ends before continuous integration's 90 minutes are over."""
+NOTHING_COLLECTED = 5
+"""How pytest ends where no test fits what it was told."""
 
 
 def _say(sentence: str) -> None:
@@ -30,28 +41,63 @@ Examples:
   ./claw test                            everything
   ./claw test tests/unit                 one room, without the linters
   ./claw test -k leader -x               what pytest is told goes to pytest
+  ./claw test --ollama -m ollama         only what a real Ollama is asked
+  ./claw test --no-docker                everything but the tests of Docker Swarm
 """,
 )
+@click.option(
+    "--ollama",
+    is_flag=True,
+    help="Also run the tests that ask a real Ollama: the one at OLLAMA_HOST, with OLLAMA_MODEL.",
+)
+@click.option("--no-docker", is_flag=True, help="Leave the tests of Docker Swarm (tests/docker) out.")
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PYTEST ARGUMENTS]")
-def test(pytest_arguments: tuple[str, ...]) -> None:
-    """Run the linters and all tests: unit, contract, cluster (real processes), browser.
+def test(ollama: bool, no_docker: bool, pytest_arguments: tuple[str, ...]) -> None:
+    """Run the linters and all tests: unit, contract, cluster (real processes), browser, Docker Swarm.
 
-    Installs memcached and chromium if they are missing and this is root. With arguments the linters are
-    left out and pytest gets the arguments. The last line is pytest's summary; the exit status is that of
-    what failed first.
+    Installs memcached, chromium, Docker and shellcheck if they are missing and this is root. With
+    arguments the linters are left out and pytest gets the arguments. Unit and contract tests run side by
+    side where there are cores for it; the rest follows alone, since it measures and kills. The last line
+    is pytest's summary; the exit status is that of what failed first. Everywhere else than with --ollama
+    a fake Ollama is asked, and pytest's summary counts the tests that need the real one as deselected.
     """
+    if ollama:
+        _say(f"the tests marked ollama ask {answering(environment({}).get('OLLAMA_HOST', ''))}")
     provision.memcached(_say)
     if needs_browser(pytest_arguments):
         provision.chromium(_say)
+    if no_docker:
+        _say("--no-docker: the tests of Docker Swarm (tests/docker) are left out")
+    elif needs_docker(pytest_arguments):
+        provision.docker(_say)
     if not pytest_arguments:
+        provision.shellcheck(_say)
         status = run_all(lint_steps())
         if status != 0:
             raise SystemExit(status)
-    arguments = (
-        pytest_arguments if names_paths(pytest_arguments) else (*pytest_arguments, *rooms(ROOT / "tests"))
-    )
-    pytest = Step("pytest", module("pytest", f"--session-timeout={SESSION_BUDGET}", *arguments))
-    raise SystemExit(run(pytest))
+    options = [*(["--ollama"] if ollama else []), *(["--ignore=tests/docker"] if no_docker else [])]
+    if names_paths(pytest_arguments):
+        raise SystemExit(_pytest("pytest", [*options, *pytest_arguments], SESSION_BUDGET))
+    wanted = [room for room in rooms(ROOT / "tests") if not (no_docker and room == "tests/docker")]
+    raise SystemExit(_both([*options, *pytest_arguments], wanted))
+
+
+def _both(arguments: Sequence[str], wanted: Sequence[str]) -> int:
+    """Pytest for what may run side by side, then for the rest; the status of what failed first."""
+    began = time.monotonic()
+    quick = [room for room in wanted if _place(Path(room)) in SIDE_BY_SIDE]
+    rest = [room for room in wanted if room not in quick]
+    workers = min((os.cpu_count() or 1) - 1, MOST_WORKERS)
+    beside = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
+    first = _pytest("pytest, side by side", [*beside, *arguments, *quick], SESSION_BUDGET)
+    left = max(1, SESSION_BUDGET - round(time.monotonic() - began))
+    second = _pytest("pytest, one by one", [*arguments, *rest], left)
+    said = [status for status in (first, second) if status != NOTHING_COLLECTED] or [first]
+    return next((status for status in said if status != 0), 0)
+
+
+def _pytest(name: str, arguments: Sequence[str], seconds: int) -> int:
+    return run(Step(name, module("pytest", f"--session-timeout={seconds}", *arguments)))
 
 
 def names_paths(arguments: Sequence[str]) -> bool:
@@ -61,8 +107,17 @@ def names_paths(arguments: Sequence[str]) -> bool:
 
 def needs_browser(arguments: Sequence[str]) -> bool:
     """Whether the tests in tests/browser may be among what is to run."""
+    return _may_run("browser", arguments)
+
+
+def needs_docker(arguments: Sequence[str]) -> bool:
+    """Whether the tests in tests/docker may be among what is to run."""
+    return _may_run("docker", arguments)
+
+
+def _may_run(room: str, arguments: Sequence[str]) -> bool:
     return not names_paths(arguments) or any(
-        (ROOT / "tests" / "browser").is_relative_to((ROOT / a.split("::")[0]).resolve()) or "browser" in a
+        (ROOT / "tests" / room).is_relative_to((ROOT / a.split("::")[0]).resolve()) or room in a
         for a in arguments
         if a[:1] != "-"
     )
@@ -70,9 +125,11 @@ def needs_browser(arguments: Sequence[str]) -> bool:
 
 def rooms(tests: Path) -> list[str]:
     """The rooms and loose files of tests/, quick ones first."""
-
-    def place(path: Path) -> tuple[int, str]:
-        return ORDER.index(path.name if path.name in ORDER else ""), path.name
-
     found = [p for p in tests.iterdir() if p.match("test_*.py") or any(p.glob("test_*.py"))]
-    return [str(path.relative_to(tests.parent)) for path in sorted(found, key=place)]
+    found.sort(key=lambda path: (ORDER.index(_place(path)), path.name))
+    return [str(path.relative_to(tests.parent)) for path in found]
+
+
+def _place(path: Path) -> str:
+    """The name of a room in ORDER, which is "" for loose files and rooms that have none there."""
+    return path.name if path.name in ORDER else ""

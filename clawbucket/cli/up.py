@@ -23,6 +23,7 @@ from clawbucket.cli.readiness import Progress, Readiness
 from clawbucket.cli.refusal import Refusal
 from clawbucket.cli.rundir import Mark, Run, RunDir
 from clawbucket.clock import SystemClock
+from clawbucket.lifeline import exit_now, watch
 from clawbucket.settings import Settings, environment, is_set
 
 SERVICES = ("clawbucket_clawbucket", "clawbucket_clawbucket-b")
@@ -35,6 +36,7 @@ Examples:
   ./claw up
   ./claw up --port 9000 --aggregator-port 9010 --label "BOT 7"
   ./claw up --replicas 5 --services clawbucket_clawbucket --nodes 3
+  ./claw up --peer http://127.0.0.1:9000 --peer-key-file key
   MEMCACHED_HOST=10.0.0.5 ./claw up --log-format json
 """)  # fmt: skip
 @click.option(
@@ -75,12 +77,24 @@ Examples:
     help="A file with the token that changes must show.  [default: none is asked for]",
 )
 @click.option(
+    "--peer", "peer_url", type=Setting("peer_url", "url"), metavar="URL",
+    help="The dashboard of the rack that troopers can go to.  [default: there is none]",
+)  # fmt: skip
+@click.option(
+    "--peer-key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="A file with what both racks share.",
+)  # fmt: skip
+@click.option(
     "--log-format",
     type=click.Choice(["console", "json"]),
     default=None,
     help="Lines for a person or JSON for a machine.  [default: console]",
 )
-def up(port: int, aggregator_port: int, host: str, **options: Any) -> None:
+@click.option(
+    "--lifeline", type=int, default=None, hidden=True,
+    help="A pipe's read end: end when nobody holds the other any more (./claw racks).",
+)  # fmt: skip
+def up(port: int, aggregator_port: int, host: str, lifeline: int | None, **options: Any) -> None:
     """Run a whole rack here until Ctrl-C.
 
     Starts a private memcached, the rack manager with its troopers, the gateway and the aggregator, waits
@@ -88,6 +102,7 @@ def up(port: int, aggregator_port: int, host: str, **options: Any) -> None:
     within three seconds; a second one at once. Environment variables (README, "Settings") hold where no
     option is given; with MEMCACHED_HOST set, that memcached is used.
     """
+    watch(lifeline, exit_now)
     settings, options = _settings(options)
     voice: Voice = Json() if settings.log_format == "json" else Terminal()
     directory = RunDir(rundir.home(settings.home) / str(port))
@@ -114,7 +129,8 @@ def up(port: int, aggregator_port: int, host: str, **options: Any) -> None:
 
 def _settings(options: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
     """What holds: options before the environment before defaults. BadSetting names what is wrong."""
-    options["token_file"] = plan.absolute(options["token_file"])
+    for name in ("token_file", "peer_key_file"):
+        options[name] = plan.absolute(options[name])
     if options["services"] is None and not is_set("swarm_services"):
         options["services"] = SERVICES
     options["swarm_services"] = options.pop("services")

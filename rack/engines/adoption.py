@@ -32,7 +32,9 @@ def adopt(ledger: Ledger, state: State, state_dir: Path) -> dict[str, Replica]:
     of a group whose leader died) gets SIGKILL.
     """
     found = list(processes.of_rack(state_dir))
-    leaders = {process.task_id: process.pid for process in found if process.leads}
+    # The earliest of a task is the replica: what it started in a session of its own came after it.
+    leading = sorted((p for p in found if p.leads), key=lambda p: processes.born(p.pid) or 0.0, reverse=True)
+    leaders = {process.task_id: process.pid for process in leading}
     replicas: dict[str, Replica] = {}
     for record in state.tasks:
         task = record.task

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clawbucket.core.model import Task
 from clawbucket.settings import variable_of
+from rack.engines import agent_homes
 from rack.engines.processes import BIND_FD, LIFELINE_FD
 
 
@@ -28,6 +29,7 @@ def environment_of(
         "task_id": task.id,
         "swarm_services": ",".join(services),
         "state_dir": str(state_dir),
+        "picoclaw_home": str(agent_homes.path_of(state_dir, task.id)),
         "bind": f"fd://{BIND_FD}",
         "lifeline_fd": str(LIFELINE_FD) if lifeline else "",
     }

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clawbucket.core.model import Service, Snapshot, Task, TaskState
 from clawbucket.ports import Clock, Conflict, NodeUnknown, ServiceUnknown, TaskElsewhere, TaskUnknown
+from rack.engines.entries import Entry, Past, Rolling
 from rack.engines.placement import spread
 from rack.engines.restart_policy import RestartPolicy
+from rack.engines.slots import Wanted, resized
 from rack.engines.state import Record, SlotRecord, State
 from rack.engines.timing import Timing
 
@@ -46,41 +48,6 @@ class Stop:
 Deed = Start | Stop
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A task that holds its slot, with what only the engine knows of it. Times are monotonic."""
-
-    task: Task
-    pid: int | None = None
-    born: float | None = None
-    start_at: float = 0.0
-    running_since: float | None = None
-    term_at: float | None = None
-    kill_at: float | None = None
-    misses: int = 0
-    doom: str | None = None
-
-    @property
-    def leaving(self) -> bool:
-        return self.task.desired_state.ended
-
-
-@dataclass(slots=True)
-class _Slot:
-    failures: int = 0
-    start_at: float = 0.0
-    dead: list[Task] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Rolling:
-    """A rolling restart: who is left to replace, and the slot whose replacement it waits for."""
-
-    waiting: list[str]
-    slot: int | None = None
-    until: float = 0.0
-
-
 class Ledger:
     """The books of one rack. Not thread-safe: its engine holds a lock around it.
 
@@ -97,11 +64,15 @@ class Ledger:
         self._new_id = new_id
         self._nodes = {node.id: node for node in state.nodes}
         self._services = {service.name: service for service in state.services}
-        self._entries = {known.task.id: _Entry(known.task, known.pid, known.born) for known in state.tasks}
+        self._entries = {known.task.id: Entry(known.task, known.pid, known.born) for known in state.tasks}
         self._slots = {
-            (past.service, past.slot): _Slot(past.failures, dead=list(past.dead)) for past in state.slots
+            (past.service, past.slot): Past(past.failures, dead=list(past.dead)) for past in state.slots
         }
-        self._rolling = {name: _Rolling(list(ids)) for name, ids in state.rolling.items()}
+        self._rolling = {name: Rolling(list(ids)) for name, ids in state.rolling.items()}
+        self._wanted = {
+            name: Wanted.of(service.desired, state.wanted.get(name), state.marks.get(name, ()))
+            for name, service in self._services.items()
+        }
         self._closing = False
         self.version = 1
         self.restarts: Counter[str] = Counter(dict.fromkeys(self._services, 0))
@@ -112,16 +83,30 @@ class Ledger:
         """Make ``replicas`` the desired count. ServiceUnknown."""
         known = self._service(service)
         if known.desired != replicas:
-            self._services[service] = replace(known, desired=replicas)
-            self.version += 1
-            self._let_go()
+            self._wanted[service].scale(replicas)
+            self._want(known, replicas)
+
+    def resize(self, service: str, by: int, mark: str, leaving: str = "") -> int:
+        """One more or one less, once for each mark; the count. ServiceUnknown, TaskUnknown, Conflict."""
+        known, wanted = self._service(service), self._wanted[service]
+        if mark in wanted.marks:
+            return known.desired
+        slot = self._slot_of(service, leaving) if leaving else None
+        replicas = known.desired
+        if slot is None or slot in wanted.slots:
+            replicas = resized(service, replicas, by, leaving)
+            wanted.slots.discard(slot or 0)
+            wanted.scale(replicas)
+        wanted.note(mark)
+        self._want(known, replicas)
+        return replicas
 
     def restart(self, service: str) -> None:
         """Replace every task of the service, one after another. Asked again meanwhile: it is the same one."""
         self._service(service)
         waiting = [entry.task.id for entry in self._of(service) if not entry.leaving]
         if service not in self._rolling and waiting:
-            self._rolling[service] = _Rolling(waiting)
+            self._rolling[service] = Rolling(waiting)
             self.version += 1
 
     def set_availability(self, node_id: str, availability: str) -> None:
@@ -291,6 +276,8 @@ class Ledger:
                 for (service, slot), past in self._slots.items()
             ),
             rolling={name: tuple(rolling.waiting) for name, rolling in self._rolling.items()},
+            wanted={name: tuple(sorted(wanted.slots)) for name, wanted in self._wanted.items()},
+            marks={name: tuple(wanted.marks) for name, wanted in self._wanted.items()},
         )
 
     # Inside ----------------------------------------------------------------------------------------
@@ -300,15 +287,29 @@ class Ledger:
             raise ServiceUnknown(f"no service {name[:64]!r} runs here; there are {', '.join(self._services)}")
         return self._services[name]
 
-    def _of(self, service: str) -> list[_Entry]:
+    def _of(self, service: str) -> list[Entry]:
         mine = (entry for entry in self._entries.values() if entry.task.service == service)
         return sorted(mine, key=lambda entry: entry.task.slot)
+
+    def _slot_of(self, service: str, task_id: str) -> int:
+        """Where the task is or was, as far back as the dead are kept. TaskUnknown."""
+        alive = (entry.task for entry in self._entries.values())
+        dead = (task for past in self._slots.values() for task in past.dead)
+        for task in (*alive, *dead):
+            if task.id == task_id and task.service == service:
+                return task.slot
+        raise TaskUnknown(f"no task {task_id[:64]!r} is known of service {service}")
+
+    def _want(self, service: Service, replicas: int) -> None:
+        self._services[service.name] = replace(service, desired=replicas)
+        self.version += 1
+        self._let_go()
 
     def _let_go(self) -> None:
         """Send away what is too much, and what lives on a node that is drained."""
         for entry in list(self._entries.values()):
             node = self._nodes.get(entry.task.node_id)
-            if entry.task.slot > self._services[entry.task.service].desired:
+            if entry.task.slot not in self._wanted[entry.task.service].slots:
                 self._leave(entry, "scaled down")
             elif node is not None and node.availability != "active":
                 self._leave(entry, f"{node.hostname} is drained")
@@ -317,7 +318,7 @@ class Ledger:
         for name, rolling in list(self._rolling.items()):
             if rolling.slot is not None:
                 replaced = any(e.task.slot == rolling.slot and e.task.running for e in self._of(name))
-                if replaced or rolling.slot > self._services[name].desired:
+                if replaced or rolling.slot not in self._wanted[name].slots:
                     rolling.slot = None
                 elif now >= rolling.until:
                     rolling.waiting.clear()
@@ -333,10 +334,10 @@ class Ledger:
 
     def _fill(self, now: float) -> None:
         held = {(entry.task.service, entry.task.slot) for entry in self._entries.values()}
-        for service in self._services.values():
-            for slot in range(1, service.desired + 1):
-                if (service.name, slot) not in held:
-                    self._make(service.name, slot)
+        for service, wanted in self._wanted.items():
+            for slot in sorted(wanted.slots):
+                if (service, slot) not in held:
+                    self._make(service, slot)
         for entry in list(self._entries.values()):
             if entry.task.state in {TaskState.NEW, TaskState.PENDING}:
                 self._place(entry)
@@ -347,7 +348,7 @@ class Ledger:
 
     def _make(self, service: str, slot: int) -> None:
         task_id, at = self._new_id(), self._clock.iso()
-        past = self._slots.setdefault((service, slot), _Slot())
+        past = self._slots.setdefault((service, slot), Past())
         task = Task(
             id=task_id,
             service=service,
@@ -359,10 +360,10 @@ class Ledger:
             created_at=at,
             updated_at=at,
         )
-        self._entries[task_id] = _Entry(task, start_at=past.start_at)
+        self._entries[task_id] = Entry(task, start_at=past.start_at)
         self.version += 1
 
-    def _place(self, entry: _Entry) -> None:
+    def _place(self, entry: Entry) -> None:
         staying = (other.task for other in self._entries.values() if not other.leaving)
         node = spread(entry.task.service, self._nodes.values(), staying)
         if node is None:
@@ -374,7 +375,7 @@ class Ledger:
         message = f"restarts in {wait:.1f} s, after {failures} failures in a row" if wait > 0 else "ready"
         self._say(entry, node_id=node.id, state=TaskState.READY, message=message, error=None)
 
-    def _leave(self, entry: _Entry, why: str) -> None:
+    def _leave(self, entry: Entry, why: str) -> None:
         if entry.leaving:
             return
         self._say(entry, desired_state=TaskState.SHUTDOWN, message=why)
@@ -384,7 +385,7 @@ class Ledger:
             entry.term_at = self._clock.monotonic() + self._timing.drain
 
     def _bury(
-        self, entry: _Entry, state: TaskState, *, error: str | None = None, code: int | None = None
+        self, entry: Entry, state: TaskState, *, error: str | None = None, code: int | None = None
     ) -> None:
         """Move the task to its slot's past, and say when the slot may be filled again."""
         desired = TaskState.SHUTDOWN
@@ -392,7 +393,7 @@ class Ledger:
         self._say(entry, state=state, desired_state=desired, message=message, error=error, exit_code=code)
         task = entry.task
         del self._entries[task.id]
-        past = self._slots.setdefault((task.service, task.slot), _Slot())
+        past = self._slots.setdefault((task.service, task.slot), Past())
         past.dead = [task, *past.dead][:KEPT_DEAD]
         now = self._clock.monotonic()
         if state is TaskState.SHUTDOWN:
@@ -403,7 +404,7 @@ class Ledger:
         past.start_at = now + self._policy.delay(past.failures)
         self.restarts[task.service] += 1
 
-    def _say(self, entry: _Entry, **changes: Any) -> None:
+    def _say(self, entry: Entry, **changes: Any) -> None:
         entry.task = replace(entry.task, updated_at=self._clock.iso(), **changes)
         self.version += 1
 

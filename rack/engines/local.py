@@ -25,6 +25,7 @@ from clawbucket.ports import Clock, EngineDown
 from rack.engines import processes, state_file
 from rack.engines.adoption import adopt
 from rack.engines.ledger import Ledger, Start, Stop
+from rack.engines.nursery import READY_WITHIN
 from rack.engines.probes import Prober
 from rack.engines.processes import Replica
 from rack.engines.restart_policy import RestartPolicy
@@ -39,8 +40,8 @@ _LONGEST_SLEEP = 1.0
 _ASK_FOR_EXITS = 0.1
 """Seconds between two looks for dead replicas where the kernel has no pidfd (macOS, Linux before 5.3)."""
 _TIDY_LOGS = 5.0
-_STUCK = 5.0
-"""Seconds without a turn after which the engine calls itself down."""
+_STUCK = READY_WITHIN + 5.0
+"""Seconds without a turn after which the engine calls itself down: a turn may wait for a nursery."""
 
 
 class LocalEngine:
@@ -92,6 +93,7 @@ class LocalEngine:
         self._down: str | None = "the local engine has not been started"
         self._leaving = False
         self._unsaved = False
+        self._strays = False
         self._lock_file: IO[str] | None = None
         self._selector = selectors.DefaultSelector()
         self._prober = Prober(self._selector, clock, self._timing, self._judged)
@@ -155,6 +157,7 @@ class LocalEngine:
             if not self._changed.wait_for(self._empty, grace):
                 self._signal_all(signal.SIGKILL)
                 self._changed.wait_for(self._empty, 1.0)
+            processes.end_strays(self._directory, ())
 
     def kill_all(self) -> None:
         """SIGKILL to every replica's group: the launcher is gone, and so will this process be at once.
@@ -164,6 +167,7 @@ class LocalEngine:
         self._leaving = True
         self._changed.acquire(timeout=0.5)
         self._signal_all(signal.SIGKILL)
+        processes.end_strays(self._directory, ())
 
     def ping(self) -> None:
         """Return when the loop turns. EngineDown when it stands still, was closed or broke."""
@@ -204,6 +208,14 @@ class LocalEngine:
             self._reach()
             self._ledger.scale(service, replicas)
             self._commit()
+
+    def resize(self, service: str, by: int, mark: str, leaving: str = "") -> int:
+        """One more or one less, once for each mark; on disk, with the mark, before this returns."""
+        with self._changed:
+            self._reach()
+            replicas = self._ledger.resize(service, by, mark, leaving)
+            self._commit()
+            return replicas
 
     def kill(self, task_id: str) -> None:
         """SIGKILL to the task's process group, if it runs on the leader's node."""
@@ -332,6 +344,7 @@ class LocalEngine:
         if replica.pidfd is not None:
             self._selector.unregister(replica.pidfd)
         code = replica.collect()
+        self._strays = True
         self._ledger.exited(task_id, code)
         log.info("replica ended", task_id=task_id, pid=replica.pid, exit_code=code)
 
@@ -373,6 +386,9 @@ class LocalEngine:
             self._restarts[service] = total
 
     def _tidy(self) -> None:
+        if self._strays:
+            self._strays = False
+            processes.end_strays(self._directory, self._replicas)
         snapshot = self._ledger.snapshot(self._rack)
         known = {task.name for task in snapshot.tasks}
         for service in snapshot.services:

@@ -21,9 +21,10 @@ from rack.engines import processes
 log = structlog.get_logger(__name__)
 
 _CHANNEL = 3
-_READY_WITHIN = 15.0
+READY_WITHIN = 15.0
+"""Seconds for a nursery to import; it takes one or two, and over five were seen on a very busy machine."""
 _FORKED_WITHIN = 5.0
-"""Seconds. Importing takes one or two on a busy machine, a fork milliseconds."""
+"""Seconds for a fork, which takes milliseconds."""
 _PR_SET_CHILD_SUBREAPER = 36
 _ROOM = 4096
 """Bytes by which the nursery's environment is made larger, so that any replica's fits into its place."""
@@ -59,7 +60,7 @@ class Nursery:
             return None
         try:
             if not self._ready:
-                channel.settimeout(_READY_WITHIN)
+                channel.settimeout(READY_WITHIN)
                 self._ready = channel.recv(16) == b"ready"
                 channel.settimeout(_FORKED_WITHIN)
             message = orjson.dumps({"environment": dict(environment), "log": str(log_file)})

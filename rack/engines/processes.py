@@ -13,13 +13,16 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import structlog
 
 from clawbucket.settings import variable_of
+
+log = structlog.get_logger(__name__)
 
 BIND_FD, LIFELINE_FD = 3, 4
 """Where a replica finds its listening socket and its end of the lifeline."""
@@ -135,7 +138,8 @@ class Found:
 def of_rack(state_dir: Path) -> Iterator[Found]:
     """Every process on this machine that was started for a task of the rack kept in ``state_dir``.
 
-    A look into every process' environment (some 10 ms for each hundred), so only done at start.
+    A look into every process' environment (some 10 ms for each hundred), so only done at start, at the end,
+    and after a replica ended.
     """
     for process in psutil.process_iter():
         environment = _environment(process)
@@ -143,6 +147,19 @@ def of_rack(state_dir: Path) -> Iterator[Found]:
         if task_id and environment.get(_STATE_DIR) == str(state_dir):
             with contextlib.suppress(OSError):
                 yield Found(process.pid, task_id, leads=os.getsid(process.pid) == process.pid)
+
+
+def end_strays(state_dir: Path, known: Collection[str]) -> None:
+    """SIGKILL what was started for tasks of that rack which are not ``known`` any more.
+
+    A replica's own group ends with it. What it started in a session of its own, as an agent's binary is,
+    and what that started in turn, is found only by its environment.
+    """
+    for found in of_rack(state_dir):
+        if found.task_id not in known:
+            log.info("stray process ended", task_id=found.task_id, pid=found.pid)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(found.pid, signal.SIGKILL)
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clawbucket.core.model import Snapshot, Task
-from rack.engines import processes, replica_logs
+from rack.engines import agent_homes, processes, replica_logs
 from rack.engines.environment import environment_of
 from rack.engines.nursery import Nursery, reap_strangers
 
@@ -59,11 +59,12 @@ class Starter:
         return processes.spawn(self._command, environment, log_file, listener, self._lifeline_fd)
 
     def tidy(self, known_pids: set[int], known_tasks: set[str]) -> None:
-        """Clear away adopted orphans' corpses and the logs of the long dead; cut long logs. OSError."""
+        """Clear away adopted orphans' corpses and what the long dead left behind; cut long logs. OSError."""
         if self._nursery is not None:
             reap_strangers(known_pids)
         replica_logs.trim(self.logs)
         replica_logs.prune(self.logs, known_tasks)
+        agent_homes.prune(self._directory, {name.rpartition(".")[2] for name in known_tasks})
 
     def close(self) -> None:
         """Let the nursery go. What was started goes on."""

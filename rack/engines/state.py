@@ -35,7 +35,11 @@ class SlotRecord:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything. ``rolling`` maps a service to the tasks that a rolling restart has yet to replace."""
+    """Everything. ``rolling`` maps a service to the tasks that a rolling restart has yet to replace.
+
+    ``wanted`` are the slots that a service wants, ``marks`` the newest changes of its count by one. A file
+    from before either has none: then the slots are those from 1 on.
+    """
 
     run: str
     nodes: tuple[Node, ...]
@@ -43,6 +47,8 @@ class State:
     tasks: tuple[Record, ...] = ()
     slots: tuple[SlotRecord, ...] = ()
     rolling: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    wanted: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    marks: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def new_id() -> str:

@@ -44,6 +44,11 @@ class World:
         assert self._process is not None
         self._process.send_signal(signal.SIGUSR1)
 
+    def toggle_model(self) -> None:
+        """Take the model that the troopers think with away, or bring it back."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGUSR2)
+
 
 class Watch:
     """Opens pages and keeps what their consoles complain about."""
@@ -89,6 +94,33 @@ def browser() -> Iterator[Browser]:
 def world() -> Iterator[World]:
     """One rack for a module."""
     rack = World()
+    rack.start()
+    yield rack
+    rack.kill()
+
+
+@pytest.fixture(scope="module")
+def thinking_world() -> Iterator[World]:
+    """One rack whose troopers think, for a module."""
+    rack = World("--agents")
+    rack.start()
+    yield rack
+    rack.kill()
+
+
+@pytest.fixture(scope="module")
+def two_racks() -> Iterator[World]:
+    """A rack that has another one near, and a past with it."""
+    rack = World("--peers", "1")
+    rack.start()
+    yield rack
+    rack.kill()
+
+
+@pytest.fixture(scope="module")
+def four_racks() -> Iterator[World]:
+    """A rack that has three others near: a good one, one out of reach, and a hostile one."""
+    rack = World("--peers", "3")
     rack.start()
     yield rack
     rack.kill()

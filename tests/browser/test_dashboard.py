@@ -164,7 +164,7 @@ def test_bus_outage_is_told(world: World, watch: Watch):
 @pytest.fixture
 def guarded_world() -> Iterator[World]:
     """A rack that asks for a token."""
-    rack = World("correct horse")
+    rack = World("--token", "correct horse")
     rack.start()
     yield rack
     rack.kill()

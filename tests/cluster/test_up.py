@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import pytest
 from bench.rack import free_port, wait_until
 from clawbucket.cli.children import ROOT
 from clawbucket.cli.http_get import get
+from tests.cluster.typed_claw import TypedClaw, typed_at_home
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -28,26 +28,12 @@ ONE = ("--services", "clawbucket_clawbucket", "--replicas", "1")
 """The least that is a rack; for tests of the launcher that need nothing more."""
 
 
-class Claw:
-    """``./claw`` typed by somebody whose run directories are in ``home``."""
+class Claw(TypedClaw):
+    """``./claw`` typed by somebody who starts one rack, on ports that are free."""
 
     def __init__(self, home: Path, **environ: str) -> None:
-        self.home = home
+        super().__init__(home, **environ)
         self.port, self.aggregator_port = free_port(), free_port()
-        self.environ = {**os.environ, "CLAWBUCKET_HOME": str(home), **environ}
-        if "MEMCACHED_HOST" not in environ:
-            self.environ.pop("MEMCACHED_HOST", None)
-        self.output = home / "terminal.txt"
-        self.launcher: subprocess.Popen[bytes] | None = None
-
-    def __call__(self, *words: str, code: int = 0) -> str:
-        """What a command that ends by itself says on both streams."""
-        done = subprocess.run(
-            [ROOT / "claw", *words], env=self.environ, cwd="/", capture_output=True, text=True, timeout=90,
-            check=False,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
 
     def ports(self) -> list[str]:
         """The options that choose this rack's ports."""
@@ -55,22 +41,7 @@ class Claw:
 
     def up(self, *words: str) -> None:
         """Start it in a terminal of its own, and wait until it says that everything runs."""
-        with self.output.open("wb") as terminal:
-            self.launcher = subprocess.Popen(
-                [ROOT / "claw", "up", *self.ports(), *words],
-                env=self.environ, cwd="/", stdout=terminal, stderr=terminal, start_new_session=True,
-            )  # fmt: skip
-
-        def runs() -> bool:
-            assert self.launcher
-            assert self.launcher.poll() is None, self.said()
-            return "running after" in self.said()
-
-        wait_until("./claw up says that it runs", runs, 60)
-
-    def said(self) -> str:
-        """All that the launcher's terminal shows."""
-        return self.output.read_text(errors="replace")
+        self.launch("up", *self.ports(), *words, until="running after", within=60)
 
     @property
     def run(self) -> dict[str, Any]:
@@ -81,40 +52,12 @@ class Claw:
         """A supervised program's process."""
         return int(self.run["programs"][program]["pid"])
 
-    def left(self) -> list[str]:
-        """Every process of this run: its environment names the home, its command line the run directory."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                line = " ".join(process.cmdline())
-                ours = process.environ().get("CLAWBUCKET_HOME") == str(self.home) or str(self.home) in line
-                if ours and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(f"{process.pid} {line}")
-            except psutil.Error:
-                continue
-        return found
-
-    def end(self, number: signal.Signals) -> tuple[int, float]:
-        """Signal the launcher's group, as a terminal does; exit status, and seconds until all are gone."""
-        assert self.launcher
-        begun = time.monotonic()
-        os.killpg(self.launcher.pid, number)
-        code = self.launcher.wait(10)
-        wait_until("nothing is left", lambda: not self.left(), 5)
-        return code, time.monotonic() - begun
-
 
 @contextmanager
 def claw(**environ: str) -> Iterator[Claw]:
     """A ``./claw`` in a home of its own; what still runs afterwards is ended."""
-    with tempfile.TemporaryDirectory(prefix="claw-") as home:
-        typed = Claw(Path(home), **environ)
-        try:
-            yield typed
-        finally:
-            if typed.launcher and typed.launcher.poll() is None:
-                typed.launcher.terminate()
-                typed.launcher.wait(10)
+    with typed_at_home(lambda home: Claw(home, **environ)) as typed:
+        yield typed
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -9,7 +10,15 @@ from typing import Protocol
 import pytest
 
 from clawbucket.core.model import TASK_ID_LENGTH, Snapshot, Task, TaskState
-from clawbucket.ports import Engine, EngineDown, NodeUnknown, ServiceUnknown, TaskElsewhere, TaskUnknown
+from clawbucket.ports import (
+    Conflict,
+    Engine,
+    EngineDown,
+    NodeUnknown,
+    ServiceUnknown,
+    TaskElsewhere,
+    TaskUnknown,
+)
 
 A, B = "clawbucket_clawbucket", "clawbucket_clawbucket-b"
 
@@ -52,6 +61,25 @@ def all_run(snapshot: Snapshot) -> bool:
 def ids(snapshot: Snapshot, service: str) -> list[str]:
     """The ids of the service's tasks, by slot."""
     return [task.id for task in snapshot.tasks_of(service)]
+
+
+def by_slot(snapshot: Snapshot, service: str) -> dict[int, str]:
+    """The ids of the service's tasks."""
+    return {task.slot: task.id for task in snapshot.tasks_of(service)}
+
+
+def gathered(engine: Engine, replicas: int) -> Snapshot:
+    """So many of the first service, all on the leader's node: within reach, and nothing to balance."""
+    leader = until(engine, all_run).leader_node_id
+    for node in engine.snapshot().nodes:
+        if node.id != leader:
+            engine.set_availability(node.id, "drain")
+    engine.scale(A, replicas)
+
+    def there(snapshot: Snapshot) -> bool:
+        return all_run(snapshot) and {task.node_id for task in snapshot.tasks} == {leader}
+
+    return until(engine, there, timeout=40.0)
 
 
 class EngineContract:
@@ -116,6 +144,99 @@ class EngineContract:
         assert {down.ended[task_id] for task_id in ids(up, A)[1:]} == {TaskState.SHUTDOWN}
 
     @pytest.mark.slow
+    def test_resize_is_by_one_and_once_for_each_mark(self, rig: Rig):
+        """One more in the lowest free slot, one less; asked again under its mark it changes nothing."""
+        before = until(rig.engine, all_run)
+        assert rig.engine.resize(A, 1, "a:grow") == 3
+        assert rig.engine.resize(A, 1, "a:grow") == 3
+        up = until(rig.engine, all_run)
+        assert sorted(by_slot(up, A)) == [1, 2, 3]
+        assert set(ids(before, A)) < set(ids(up, A))
+        assert rig.engine.resize(A, -1, "a:shrink") == 2
+        assert rig.engine.snapshot().service(A).desired == 2
+        assert rig.engine.resize(A, -1, "a:shrink", "nobody") == 2
+        assert rig.engine.resize(A, 1, "a:grow") == 2
+        down = until(rig.engine, all_run)
+        assert len(down.tasks_of(A)) == 2
+        assert set(ids(down, A)) < set(ids(up, A))
+        assert by_slot(down, B) == by_slot(before, B)
+
+    @pytest.mark.slow
+    def test_one_mark_asked_for_by_many_at_once_is_one_change(self, rig: Rig):
+        """Whoever comes second finds it made."""
+        until(rig.engine, all_run)
+        told: list[int] = []
+        askers = [
+            threading.Thread(target=lambda: told.append(rig.engine.resize(B, 1, "b"))) for _ in range(6)
+        ]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join(20.0)
+        assert told == [3] * 6
+        assert rig.engine.snapshot().service(B).desired == 3
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("slot", [1, 3])
+    def test_resize_names_who_leaves(self, rig: Rig, slot: int):
+        """That task ends and its slot stays empty; all others keep their ids and slots. One more fills it."""
+        before = gathered(rig.engine, 3)
+        leaving = by_slot(before, A)[slot]
+        rest = {number: task_id for number, task_id in by_slot(before, A).items() if number != slot}
+        assert rig.engine.resize(A, -1, "a:shrink", leaving) == 2
+        assert by_slot(rig.engine.snapshot(), A) == rest
+        after = until(rig.engine, all_run)
+        assert by_slot(after, A) == rest
+        assert by_slot(after, B) == by_slot(before, B)
+        assert after.ended[leaving] in {TaskState.SHUTDOWN, TaskState.FAILED}
+        assert rig.engine.resize(A, -1, "a:shrink", leaving) == 2
+        assert rig.engine.resize(A, 1, "b:grow") == 3
+        again = until(rig.engine, all_run)
+        assert by_slot(again, A).keys() == by_slot(before, A).keys()
+        assert by_slot(again, A).items() > rest.items()
+
+    @pytest.mark.slow
+    def test_who_leaves_may_have_ended_and_been_replaced(self, rig: Rig):
+        """Its slot is given up with whoever fills it by then; given up already, nobody else's is."""
+        before = gathered(rig.engine, 3)
+        victim = next(task for task in before.tasks_of(A) if task.slot == 2)
+        rig.crash(victim)
+        until(rig.engine, lambda s: s.task(victim.id) is None and all_run(s))
+        assert rig.engine.resize(A, -1, "a:shrink", victim.id) == 2
+        after = until(rig.engine, all_run)
+        rest = {number: task_id for number, task_id in by_slot(before, A).items() if number != 2}
+        assert by_slot(after, A) == rest
+        assert rig.engine.resize(A, -1, "b:shrink", victim.id) == 2
+        assert by_slot(rig.engine.snapshot(), A) == rest
+
+    @pytest.mark.slow
+    def test_resize_keeps_within_its_bounds(self, rig: Rig):
+        """From 1 to 20 replicas, which is said; what is refused leaves no mark. No node takes tasks here."""
+        for node in until(rig.engine, all_run).nodes:
+            rig.engine.set_availability(node.id, "drain")
+        rig.engine.scale(A, 20)
+        with pytest.raises(Conflict, match="1 to 20"):
+            rig.engine.resize(A, 1, "a")
+        rig.engine.scale(A, 1)
+        with pytest.raises(Conflict, match="1 to 20"):
+            rig.engine.resize(A, -1, "a")
+        assert rig.engine.snapshot().service(A).desired == 1
+        assert rig.engine.resize(A, 1, "a") == 2
+
+    @pytest.mark.slow
+    def test_marks_outlive_their_engine(self, rig: Rig):
+        """The engine that follows knows which changes were made, and which slots are wanted."""
+        before = gathered(rig.engine, 3)
+        rest = {number: task_id for number, task_id in by_slot(before, A).items() if number != 1}
+        assert rig.engine.resize(A, -1, "a:shrink", by_slot(before, A)[1]) == 2
+        until(rig.engine, all_run)
+        rig.engine.close()
+        rig.succeed()
+        assert rig.engine.resize(A, -1, "a:shrink", by_slot(before, A)[1]) == 2
+        assert rig.engine.resize(A, -1, "a:shrink") == 2
+        assert by_slot(until(rig.engine, all_run), A) == rest
+
+    @pytest.mark.slow
     def test_restart_replaces_one_after_another(self, rig: Rig):
         """After a rolling restart every task of the service is a new one; never were two slots empty."""
         before = until(rig.engine, all_run)
@@ -144,6 +265,10 @@ class EngineContract:
         """A service, task or node that does not exist is named in a sentence."""
         with pytest.raises(ServiceUnknown, match="nobody"):
             rig.engine.scale("nobody", 1)
+        with pytest.raises(ServiceUnknown, match="nobody"):
+            rig.engine.resize("nobody", 1, "a")
+        with pytest.raises(TaskUnknown, match="nobody"):
+            rig.engine.resize(A, -1, "a", "nobody")
         with pytest.raises(ServiceUnknown, match="nobody"):
             rig.engine.restart("nobody")
         with pytest.raises(ServiceUnknown, match="nobody"):

@@ -1,9 +1,9 @@
 """A replica's stand-in: takes the socket and the lifeline, answers, and misbehaves when told to.
 
 Told by the variable STAND_IN, a comma list: ``exit=N`` (at once, with that code), ``deaf`` (never
-answers), ``stubborn`` (ignores SIGTERM), ``family`` (has a child in its group), ``unleashed`` (ignores the
-lifeline). Told by request: ``/exit/N``, ``/hang`` (takes connections, answers none), ``/environment``,
-``/write/N`` (N bytes to its log).
+answers), ``stubborn`` (ignores SIGTERM), ``family`` (has a child in its group), ``apart`` (has one in a
+session of its own), ``unleashed`` (ignores the lifeline). Told by request: ``/exit/N``, ``/hang`` (takes
+connections, answers none), ``/environment``, ``/write/N`` (N bytes to its log).
 """
 
 # Plain sockets and few imports: it runs with -I -S and is up in some 20 ms, so that the suite is fast.
@@ -25,6 +25,10 @@ def main() -> None:
     if "stubborn" in TELLING:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "family" in TELLING and os.fork() == 0:
+        while True:
+            signal.pause()
+    if "apart" in TELLING and os.fork() == 0:
+        os.setsid()
         while True:
             signal.pause()
     listener = socket.socket(fileno=int(os.environ["CLAWBUCKET_BIND"].removeprefix("fd://")))

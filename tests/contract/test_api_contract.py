@@ -23,18 +23,6 @@ REPLICA = {"id", "slot", "state", "node_id", "name", "color", "is_manager", "sco
 SWARM = {"service", "desired_replicas", "running_count", "replicas"}
 
 
-@pytest.fixture
-def stage() -> Stage:
-    """Three replicas of each service."""
-    return Stage()
-
-
-@pytest.fixture
-def client(stage):
-    """A client of one of them."""
-    return stage.client()
-
-
 # -- who runs here -----------------------------------------------------------------------------------
 
 
@@ -181,7 +169,7 @@ def test_chat_shows_what_was_said(stage, client):
     said = told(client.post("/api/chat", json={"text": "  hello swarm "}), 201, answers.Said)
     assert said.keys() == {"ok", "message"}
     message = said["message"]
-    assert message.keys() == {"id", "from", "host", "text", "at"}
+    assert message.keys() == {"id", "from", "host", "text", "at", "source"}
     assert (message["text"], message["from"]) == ("hello swarm", name_of(task_id(PRIMARY, 1)))
     assert message["host"] == stage.settings.hostname
     listed = told(client.get("/api/chat"), 200, answers.Chat)

@@ -9,19 +9,6 @@ from clawbucket.ports import BusRefused
 from tests.contract.api_form import refused, told
 from tests.stage import PRIMARY, Stage, task_id
 
-
-@pytest.fixture
-def stage() -> Stage:
-    """Three replicas of each service."""
-    return Stage()
-
-
-@pytest.fixture
-def client(stage):
-    """A client of one of them."""
-    return stage.client()
-
-
 # -- the bus is down -----------------------------------------------------------------------------------
 
 READS = ("/api/swarm", "/api/swarms", "/api/chat", "/api/arm/events", "/api/rps", "/api/haiku")

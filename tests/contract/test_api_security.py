@@ -9,27 +9,18 @@ import pytest
 from app import answers
 from app.schemas import LARGEST_BODY
 from app.security import HEADERS
+from clawbucket.core.model import Node
 from tests.contract.api_form import refused, told
 from tests.stage import PRIMARY, Stage, task_id
 
 TOKEN = "correct horse battery"
 SAY = {"text": "hi"}
 MUTATIONS = (
-    "/api/scale", "/api/chat", "/api/arm", "/api/rps/config", "/api/outage", "/api/self_destruct",
-    "/api/session", "/api/session/end",
+    "/api/scale", "/api/chat", "/api/agent/ask", "/api/arm", "/api/rps/config", "/api/outage",
+    "/api/self_destruct", "/api/session", "/api/session/end",
 )  # fmt: skip
-
-
-@pytest.fixture
-def stage() -> Stage:
-    """Open to everybody on this machine."""
-    return Stage()
-
-
-@pytest.fixture
-def client(stage):
-    """A client of it."""
-    return stage.client()
+LOCKED = MUTATIONS[:-2]
+"""Those that need the token where one is set: all but logging in and out."""
 
 
 @pytest.fixture
@@ -106,6 +97,19 @@ def test_this_machines_name_is_ours(stage, client):
     assert say(client, Host=f"{stage.settings.hostname.upper()}:8080").status_code == 201
 
 
+def test_the_nodes_names_are_ours():
+    """Whichever node of the swarm somebody comes by, this one or one of the last snapshot."""
+    stage = Stage(swarm_node="Tower-7")
+    client = stage.client()
+    refused(say(client, Host="tower-8"), 403, "host_not_allowed")
+    stage.publish(nodes=(Node("n1", "Tower-7", leader=True), Node("n2", "tower-8")))
+    client.get("/api/swarms")
+    for host in ("tower-7:8080", "TOWER-8"):
+        assert say(client, Host=host, Origin=f"http://{host}").status_code == 201
+    refused(say(client, Host="tower-9"), 403, "host_not_allowed")
+    refused(say(client, Host=""), 403, "host_not_allowed")
+
+
 def test_more_names_can_be_allowed():
     """CLAWBUCKET_ALLOWED_HOSTS adds names, and ``*`` all."""
     client = Stage(allowed_hosts=("bob.example",)).client()
@@ -168,7 +172,16 @@ def test_many_form_fields_are_no_harm(client):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/scale", "/api/chat", "/api/arm", "/api/rps/config", "/api/outage", "/api/self_destruct"]
+    "path",
+    [
+        "/api/scale",
+        "/api/chat",
+        "/api/agent/ask",
+        "/api/arm",
+        "/api/rps/config",
+        "/api/outage",
+        "/api/self_destruct",
+    ],
 )
 def test_mutations_need_the_token(locked, path):
     """Where a token is set, 401 names the scheme and nothing happens."""

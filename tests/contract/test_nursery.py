@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -18,12 +17,12 @@ from bench.rack import free_port
 from rack.__main__ import NURSERY
 from rack.engines import processes
 from rack.engines.nursery import Nursery, reap_strangers
+from tests.contract.local_rig import adopt_no_orphans
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the nursery needs Linux' prctl"),
 ]
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def nursery(tmp_path: Path) -> Iterator[Nursery]:
             if "app.nursery" in child.cmdline():
                 child.kill()
                 child.wait(5)
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    adopt_no_orphans()
 
 
 def environment(task_id: str) -> dict[str, str]:
@@ -118,7 +117,7 @@ def test_a_nursery_that_fails_gives_way(tmp_path):
         assert broken.spawn(environment("x"), tmp_path / "x.log", listener, None) is None
         broken.close()
     listener.close()
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    adopt_no_orphans()
     reap_strangers(set())
 
 

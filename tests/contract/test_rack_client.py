@@ -108,11 +108,16 @@ def test_orders_reach_the_engine(rack: Rack):
     """Every order of the port arrives as it was given."""
     orders: Orders = rack.client
     orders.scale(A, 4)
+    assert orders.resize(A, 1, "a:grow") == 5
+    assert orders.resize(A, 1, "a:grow") == 5
+    assert orders.resize(A, -1, "a:shrink", HERE.id) == 4
     orders.restart(A)
     orders.kill(HERE.id)
     orders.set_availability("n1", "drain")
     assert rack.engine.orders == [
         ("scale", A, 4),
+        ("resize", A, 1, "a:grow", ""),
+        ("resize", A, -1, "a:shrink", HERE.id),
         ("restart", A),
         ("kill", HERE.id),
         ("availability", "n1", "drain"),
@@ -123,6 +128,14 @@ def test_refusals_are_the_ports_errors(rack: Rack):
     """What the engine refuses comes out as it would of the engine itself."""
     with pytest.raises(ServiceUnknown, match="nobody"):
         rack.client.scale("nobody", 1)
+    with pytest.raises(ServiceUnknown, match="nobody"):
+        rack.client.resize("nobody", 1, "a")
+    with pytest.raises(TaskUnknown, match="nobody"):
+        rack.client.resize(A, -1, "a", "nobody")
+    with pytest.raises(TaskElsewhere):
+        rack.client.resize(A, -1, "a", "far")
+    with pytest.raises(Conflict, match="1 to 20"):
+        rack.client.resize(A, -1, "a")
     with pytest.raises(TaskUnknown):
         rack.client.kill("no/bo?dy")
     with pytest.raises(TaskUnknown):
@@ -214,6 +227,16 @@ def test_connection_cut_after_an_order_is_doubt(listen):
         client.kill(HERE.id)
     with pytest.raises(EngineDown):
         client.ping()
+    client.close()
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"replicas": null}', b'{"replicas": "3"}'])
+def test_a_count_that_cannot_be_understood_is_doubt(listen, body: bytes):
+    """The order was taken, and what came of it was not told."""
+    head = f"HTTP/1.1 202 Accepted\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+    client = RackClient(listen(lambda connection: connection.sendall(head + body)), TOKEN)
+    with pytest.raises(EngineInDoubt, match="understood"):
+        client.resize(A, 1, "a")
     client.close()
 
 

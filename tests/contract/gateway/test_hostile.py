@@ -6,13 +6,8 @@ import json
 
 import pytest
 
-from tests.contract.gateway.stage import (
-    Message,
-    Stage,
-    Wire,
-    hello,
-    request_bytes,
-)
+from tests.contract.gateway.stage import Stage, hello
+from tests.contract.gateway.wires import Message, Wire, request_bytes
 
 _POST = "POST / HTTP/1.1\r\nHost: h\r\n"
 _GET = "GET / HTTP/1.1\r\nHost: h\r\n"

@@ -8,16 +8,8 @@ import threading
 
 import pytest
 
-from tests.contract.gateway.stage import (
-    DEADLINE,
-    Message,
-    Stage,
-    Wire,
-    answer,
-    eventually,
-    hello,
-    request_bytes,
-)
+from tests.contract.gateway.stage import Stage, hello
+from tests.contract.gateway.wires import DEADLINE, Message, Wire, answer, eventually, request_bytes
 
 BOUND = 16 * 1024 * 1024
 """More bytes than all buffers between two ends of the gateway hold on loopback."""

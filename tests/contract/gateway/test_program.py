@@ -13,16 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.gateway.stage import (
-    DEADLINE,
-    Message,
-    RackApi,
-    Replica,
-    Stage,
-    Wire,
-    eventually,
-    request_bytes,
-)
+from tests.contract.gateway.rack_api import RackApi
+from tests.contract.gateway.stage import Replica, Stage
+from tests.contract.gateway.wires import DEADLINE, Message, Wire, eventually, request_bytes
 
 
 class Program:
@@ -126,6 +119,8 @@ def test_the_program_ends_with_its_launcher(rack: RackApi):
         ("CLAWBUCKET_BIND", "8080", "CLAWBUCKET_BIND takes host:port"),
         ("CLAWBUCKET_BIND", "fd://nine", "fd://N for a socket"),
         ("CLAWBUCKET_BIND", "taken", "choose another port"),
+        ("CLAWBUCKET_AGGREGATOR_BIND", "127.0.0.1:0", "set CLAWBUCKET_AGGREGATOR_UPSTREAM to its host:port"),
+        ("CLAWBUCKET_AGGREGATOR_UPSTREAM", "aggregator", "takes host:port; 'aggregator' is not that"),
         ("CLAWBUCKET_RACK_URL", "ftp://x", "CLAWBUCKET_RACK_URL takes an http(s) URL"),
     ],
 )

@@ -10,17 +10,8 @@ import time
 import pytest
 
 from clawbucket.core.model import TaskState
-from tests.contract.gateway.stage import (
-    DEADLINE,
-    Message,
-    Stage,
-    Wire,
-    answer,
-    error_of,
-    eventually,
-    hello,
-    request_bytes,
-)
+from tests.contract.gateway.stage import Stage, hello
+from tests.contract.gateway.wires import DEADLINE, Message, Wire, answer, error_of, eventually, request_bytes
 
 
 def dies_unheard(wire: Wire, _request: Message) -> bool:
@@ -219,7 +210,9 @@ def test_an_answer_that_breaks_off_is_not_taken_for_whole(stage: Stage, dies):
 @pytest.mark.slow
 def test_a_read_leaves_a_silent_replica_for_another(stage: Stage, monkeypatch: pytest.MonkeyPatch):
     """No head in time: another replica is asked, and the silent one is suspect and then avoided."""
-    monkeypatch.setattr("gateway.proxy.FIRST_BYTE_OF_MANY", 0.2)
+    monkeypatch.setattr("gateway.proxy.FIRST_BYTE_OF_MANY", 1.0)  # the other may be slow, too
+    for limit in ("FIRST_SUSPICION", "LONGEST_SUSPICION"):
+        monkeypatch.setattr(f"gateway.routing.{limit}", 60.0)
     alive, silent = stage.run(hello, hangs)
     for _ in range(6):
         assert stage.get().get("X-Served-By") == alive.name

@@ -9,15 +9,8 @@ import threading
 
 import pytest
 
-from tests.contract.gateway.stage import (
-    DEADLINE,
-    Message,
-    Stage,
-    Wire,
-    answer,
-    eventually,
-    request_bytes,
-)
+from tests.contract.gateway.stage import Stage
+from tests.contract.gateway.wires import DEADLINE, Message, Wire, answer, eventually, request_bytes
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 

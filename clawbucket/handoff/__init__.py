@@ -1,0 +1,1 @@
+"""How a trooper changes racks: what both sides keep, say to each other, and do."""

@@ -1,0 +1,1 @@
+"""The rack on a real Docker engine."""
