@@ -59,7 +59,7 @@ def test(ollama: bool, no_docker: bool, pytest_arguments: tuple[str, ...]) -> No
     arguments the linters are left out and pytest gets the arguments. Unit and contract tests run side by
     side where there are cores for it; the rest follows alone, since it measures and kills. Without
     arguments, up to three tests that failed are run once more, alone: what passes then is named as a race,
-    what fails twice fails the run. The exit status is that of what failed first. Everywhere else than with --ollama
+    what fails twice fails the run. The exit status is that of what failed first. Everywhere but with --ollama
     a fake Ollama is asked, and pytest's summary counts the tests that need the real one as deselected.
     """
     if ollama:
