@@ -45,6 +45,8 @@ class Journal(Generic[E]):
     def __init__(self, bus: Bus, gate: Gate, clock: Clock, codec: Codec[list[E]], member: str = "") -> None:
         self._bus, self._gate, self._clock, self._codec = bus, gate, clock, codec
         self._key = codec.key.of(member)
+        self._read = gate.reader(codec, self._key)
+        self._learned_from: list[E] | None = None
         self._cap = codec.key.cap
         self._lock = threading.Lock()
         self._known: dict[str, E] = {}
@@ -53,9 +55,13 @@ class Journal(Generic[E]):
 
     def read(self) -> list[E]:
         """The events, oldest first."""
-        events = self._gate.read(self._codec, self._key, self._bus.get(self._key)) or []
-        self._learn(events)
-        return events
+        events = self._read(self._bus.get(self._key))
+        if events is None:
+            return []
+        if events is not self._learned_from:  # the very list of before has nothing to tell
+            self._learn(events)
+            self._learned_from = events
+        return list(events)
 
     def append(self, make: Callable[[int], E]) -> E:
         """Add the event that ``make`` builds from its ``seq``, and return it.

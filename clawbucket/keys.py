@@ -40,6 +40,8 @@ class Key:
 SNAPSHOT = Key(
     "clawbucket:engine:snapshot", 60, 512_000, "what the engine said last; by the rack manager alone"
 )
+LARGEST_SNAPSHOT = 8_000_000
+"""Bytes of a snapshot's JSON: more than 10,000 tasks make. On the bus a long one is deflated (codecs.py)."""
 LEADER = Key(
     "clawbucket:leader:{}", _DAY, 1_024, "a service's lease with its fencing epoch; add and cas alone"
 )

@@ -23,7 +23,10 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 def configure(program: str, log_format: str = "console", level: str = "info", **facts: object) -> None:
-    """Set up logging for the whole process; ``facts`` (the task, say) go with every line."""
+    """Set up logging for the whole process; ``facts`` (the task, say) go with every line.
+
+    One that can be called is asked at every line.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -60,7 +63,9 @@ def configure(program: str, log_format: str = "console", level: str = "info", **
 def _with_facts(**facts: object) -> structlog.typing.Processor:
     def add(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         for name, value in facts.items():
-            event.setdefault(name, value)
+            told = value() if callable(value) else value
+            if told is not None or not callable(value):
+                event.setdefault(name, told)
         return event
 
     return add

@@ -133,6 +133,10 @@ def _path(raw: str) -> Path:
     return Path(raw)
 
 
+MOST_PACKED = 10_000
+"""Replicas of a service on the engine sim. POST /api/scale stays at 20 (CONTRACT section 1)."""
+packed_replicas = _integer(1, MOST_PACKED)
+"""Reads a count of replicas as the engine sim takes it."""
 _OLLAMA_CALL = re.compile(r"/(api(/(generate|chat|tags))?|v1(/chat/completions)?)$")
 """What stands behind Ollama's base URL in the address of one of its calls."""
 _FLAG = "1, true, yes, on or 0, false, no, off"
@@ -265,7 +269,7 @@ class Settings:
         "where the gateway finds the aggregator; a name is looked up anew every second",
     )  # fmt: skip
     engine: str = _set(
-        "CLAWBUCKET_ENGINE", "local", "local or docker", _one_of("local", "docker"),
+        "CLAWBUCKET_ENGINE", "local", "local, docker or sim", _one_of("local", "docker", "sim"),
         "the rack manager's engine",
     )  # fmt: skip
     docker_host: str | None = _set(
@@ -273,11 +277,21 @@ class Settings:
         "the Docker that the engine docker asks; unset: unix:///var/run/docker.sock",
     )  # fmt: skip
     replicas: int = _set(
-        "CLAWBUCKET_REPLICAS", 3, "a number from 1 to 20", _integer(1, 20), "replicas of each service"
-    )
+        "CLAWBUCKET_REPLICAS", 3, "a number from 1 to 20", _integer(1, 20),
+        "replicas of each service; on the engine sim up to 10000",
+    )  # fmt: skip
     nodes: int = _set(
-        "CLAWBUCKET_NODES", 1, "a number from 1 to 5", _integer(1, 5), "nodes the local engine tells apart"
-    )
+        "CLAWBUCKET_NODES", 1, "a number from 1 to 5", _integer(1, 5),
+        "nodes the engines local and sim tell apart",
+    )  # fmt: skip
+    sim_fronts: int = _set(
+        "CLAWBUCKET_SIM_FRONTS", 1, "a number from 1 to 20", _integer(1, 20),
+        "replicas of each service that the engine sim runs as processes of their own, which serve pages",
+    )  # fmt: skip
+    sim_workers: int = _set(
+        "CLAWBUCKET_SIM_WORKERS", 2, "a number from 1 to 64", _integer(1, 64),
+        "processes into which the engine sim packs the others; each node has one at least",
+    )  # fmt: skip
     state_dir: Path = _set(
         "CLAWBUCKET_STATE_DIR",
         Path(".claw"),
@@ -326,8 +340,11 @@ class Settings:
             raw = source.get(variable.name, "")
             if not raw:
                 continue
+            parse = variable.parse
+            if spec.name == "replicas" and source.get(variable_of("engine").name, "").lower() == "sim":
+                parse = packed_replicas
             try:
-                values[spec.name] = variable.parse(raw)
+                values[spec.name] = parse(raw)
             except ValueError:
                 shown = "what it holds" if variable.parse is _secret else repr(raw[:80])
                 raise BadSetting(f"{variable.name} takes {variable.takes}; {shown} is not that") from None

@@ -118,8 +118,8 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for part in response.content.iter_any():
         body += part
-        if len(body) > keys.SNAPSHOT.max_bytes:
-            raise FeedFailed(f"the snapshot is longer than {keys.SNAPSHOT.max_bytes} bytes")
+        if len(body) > keys.LARGEST_SNAPSHOT:
+            raise FeedFailed(f"the snapshot is longer than {keys.LARGEST_SNAPSHOT} bytes")
     return bytes(body)
 
 

@@ -56,7 +56,11 @@ def main(command: Sequence[str] = APP, nursery: Sequence[str] = NURSERY) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clock, metrics = SystemClock(), Metrics()
-    chosen = choose(settings, metrics, url_of(listener), command, nursery)
+    try:
+        chosen = choose(settings, metrics, url_of(listener), command, nursery)
+    except BadSetting as error:
+        sys.stderr.write(f"rack: {error}\n")
+        return 2
     engine = chosen.engine
     lifeline.watch(settings.lifeline_fd, lambda: _cut(chosen))
     try:
@@ -72,7 +76,9 @@ def main(command: Sequence[str] = APP, nursery: Sequence[str] = NURSERY) -> int:
     ready.register("engine", chosen.reach)
     ready.register("bus", bus.ping)
     observer.start()
-    server = ApiServer(create_api(Wiring(engine, observer, metrics, live, ready, token)), listener)
+    server = ApiServer(
+        create_api(Wiring(engine, observer, metrics, live, ready, token, chosen.most)), listener
+    )
     server.start()
     log.info("rack manager runs", url=url_of(listener), engine=settings.engine)
     broken = _wait(stop, chosen)

@@ -74,7 +74,7 @@ class _BadRequestError(ClawError):
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What the API stands on."""
+    """What the API stands on. ``most`` replicas of a service can be asked for."""
 
     engine: Engine
     observer: Observer
@@ -82,6 +82,7 @@ class Wiring:
     live: Health
     ready: Health
     token: str
+    most: int = MOST_REPLICAS
 
 
 def create_api(wiring: Wiring) -> Flask:
@@ -136,8 +137,8 @@ def _register_orders(api: Flask, wiring: Wiring) -> None:
     @api.post("/v1/services/<path:name>/scale")
     def scale(name: str) -> Response:
         replicas = _body().get("replicas")
-        if isinstance(replicas, bool) or not isinstance(replicas, int) or not 0 <= replicas <= MOST_REPLICAS:
-            raise _BadRequestError(f"replicas must be a whole number from 0 to {MOST_REPLICAS}")
+        if isinstance(replicas, bool) or not isinstance(replicas, int) or not 0 <= replicas <= wiring.most:
+            raise _BadRequestError(f"replicas must be a whole number from 0 to {wiring.most}")
         service = _full_name(wiring, name)
         engine.scale(service, replicas)
         wiring.observer.publish()

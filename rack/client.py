@@ -15,7 +15,7 @@ import urllib3
 from pydantic import TypeAdapter, ValidationError
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from clawbucket import codecs
+from clawbucket import codecs, keys
 from clawbucket.core.model import Snapshot, Task
 from clawbucket.ports import (
     ClawError,
@@ -29,7 +29,7 @@ from clawbucket.ports import (
 )
 
 _HISTORY = TypeAdapter(tuple[Task, ...])
-_LARGEST = codecs.SNAPSHOT.key.max_bytes
+_LARGEST = keys.LARGEST_SNAPSHOT
 _CONNECT = 1.0
 """Seconds for a connection: the rack manager is on this machine or on the next."""
 

@@ -24,7 +24,7 @@ AT_LEAST_EVERY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A snapshot with the bytes that everybody gets."""
+    """A snapshot with the JSON that the API's callers get; the bus gets it deflated where it is long."""
 
     snapshot: Snapshot
     body: bytes
@@ -70,7 +70,7 @@ class Observer:
                 heard = replace(self._last, at=self._clock.iso(), error=str(error))
             self._seq += 1
             self._last = replace(heard, seq=self._seq)
-            publication = Publication(self._last, codecs.SNAPSHOT.encode(self._last))
+            publication = Publication(self._last, codecs.SNAPSHOT.plain(self._last))
             with self._news:
                 self._latest = publication
                 self._news.notify_all()
@@ -110,8 +110,8 @@ class Observer:
         while not self._stopped.is_set():
             seen = self.step(seen)
 
-    def _put_on_bus(self, body: bytes) -> None:
-        complaint = None
+    def _put_on_bus(self, plain: bytes) -> None:
+        complaint, body = None, codecs.packed(plain)
         if len(body) > keys.SNAPSHOT.max_bytes:
             complaint = f"the snapshot has {len(body)} bytes, at most {keys.SNAPSHOT.max_bytes} fit"
         else:

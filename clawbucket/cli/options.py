@@ -9,7 +9,7 @@ import click
 
 from clawbucket.cli.refusal import Refusal
 from clawbucket.ports import ClawError
-from clawbucket.settings import BadSetting, variable_of
+from clawbucket.settings import BadSetting, packed_replicas, variable_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,6 +27,20 @@ class Setting(click.ParamType[Any]):
             return self._variable.parse(value) if isinstance(value, str) else value
         except ValueError:
             self.fail(f"takes {self._variable.takes}; {value[:80]!r} is not that.", param, ctx)
+
+
+class Replicas(Setting):
+    """A count of replicas where the engine may be sim; whether it is, Settings.from_env knows."""
+
+    def __init__(self) -> None:
+        super().__init__("replicas", "count")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The count, which may be more than other engines take."""
+        try:
+            return packed_replicas(value) if isinstance(value, str) else value
+        except ValueError:
+            return super().convert(value, param, ctx)
 
 
 PORT = Setting("memcached_port", "port")

@@ -77,6 +77,7 @@ def programs(rack: Rack, options: Mapping[str, object]) -> tuple[Program, ...]:
             "rack_url": rack.rack_url,
             "rack_token": "",
             "rack_token_file": rack.directory.token_file,
+            "engine": settings.engine,
             "replicas": settings.replicas,
             "nodes": settings.nodes,
             "state_dir": rack.directory.rack_state,

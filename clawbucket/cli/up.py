@@ -16,7 +16,7 @@ import click
 from clawbucket.cli import plan, ports_check, provision, rundir
 from clawbucket.cli.announce import Json, Terminal, Voice
 from clawbucket.cli.launcher import Launcher, new_run_id
-from clawbucket.cli.options import PORT, Setting
+from clawbucket.cli.options import PORT, Replicas, Setting
 from clawbucket.cli.plan import Published, Rack
 from clawbucket.cli.ports_check import Wanted
 from clawbucket.cli.readiness import Progress, Readiness
@@ -36,6 +36,7 @@ Examples:
   ./claw up
   ./claw up --port 9000 --aggregator-port 9010 --label "BOT 7"
   ./claw up --replicas 5 --services clawbucket_clawbucket --nodes 3
+  ./claw up --engine sim --replicas 500 --nodes 3
   ./claw up --peer http://127.0.0.1:9000 --peer-key-file key
   MEMCACHED_HOST=10.0.0.5 ./claw up --log-format json
 """)  # fmt: skip
@@ -59,8 +60,12 @@ Examples:
 )
 @click.option("--label", type=Setting("label", "text"), help="The rack's name on its page.  [default: BOT 1]")
 @click.option(
-    "--replicas", type=Setting("replicas", "count"), help="Replicas of each service, 1 to 20.  [default: 3]"
+    "--replicas", type=Replicas(), help="Replicas of each service, 1 to 20 (sim: to 10000).  [default: 3]"
 )
+@click.option(
+    "--engine", type=click.Choice(["local", "sim"]), default=None,
+    help="local: a process a trooper; sim: thousands of them, packed into a few.  [default: local]",
+)  # fmt: skip
 @click.option(
     "--services",
     type=Setting("swarm_services", "names"),

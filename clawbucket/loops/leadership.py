@@ -13,7 +13,7 @@ import structlog
 
 from clawbucket import codecs, keys
 from clawbucket.codecs import Gate
-from clawbucket.core.election import Bid, Candidacy, How
+from clawbucket.core.election import Bid, Candidacy, How, Ranking
 from clawbucket.loops.sight import Sight
 from clawbucket.ports import Bus, CasToken, ClawError, Clock
 
@@ -33,6 +33,7 @@ class Leadership:
         self._bus, self._gate, self._clock, self._sight = bus, gate, clock, sight
         self._service = service
         self._key = keys.LEADER.of(service)
+        self._read = gate.reader(codecs.LEASE, self._key)
         self.stamps: Sequence[Stamp] = ()
         self._candidacy = Candidacy(task_id)
         self._stamped: int | None = None
@@ -48,7 +49,7 @@ class Leadership:
         order = self._sight.look(self._service)
         found = self._bus.gets(self._key)
         raw, token = found or (None, None)
-        lease = self._gate.read(codecs.LEASE, self._key, raw)
+        lease = self._read(raw)
         ended = lease is not None and self._sight.ended(lease.task_id)
         self._candidacy.see(lease, now, holder_ended=ended)
         leading = self._candidacy.leads(now) is not None
@@ -76,14 +77,15 @@ class Leadership:
             facts = {"service": self._service, "task_id": bid.lease.task_id}
             log.info("leadership released", epoch=bid.lease.epoch, **facts)
 
-    def _beats(self, order: tuple[str, ...]) -> dict[str, int]:
+    def _beats(self, order: Ranking) -> dict[str, int]:
         """The heartbeat ``seq`` of the candidates preferred to this one, which alone it may give way to."""
         me = self._candidacy.task_id
         if me not in order:
             return {}
-        names = {
-            t.id: keys.HEARTBEAT.of(t.name) for t in self._sight.tasks() if t.id in order[: order.index(me)]
-        }
+        better = frozenset(order[: order.rank(me)])
+        if not better:
+            return {}
+        names = {t.id: keys.HEARTBEAT.of(t.name) for t in self._sight.tasks() if t.id in better}
         values = self._bus.get_many(names.values())
         beats = {who: self._gate.read(codecs.HEARTBEAT, key, values.get(key)) for who, key in names.items()}
         return {who: beat.seq for who, beat in beats.items() if beat is not None}

@@ -65,6 +65,11 @@ class Mind:
             self._changed.notify()
         return thought
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be thought."""
+        return not (self._asked or self._own)
+
     def step(self) -> bool:
         """Think the next thought, if there is one."""
         with self._changed:

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from clawbucket import codecs, keys
 from clawbucket.codecs import Gate
-from clawbucket.core.election import NO_SLOT, preference
+from clawbucket.core.election import NO_SLOT, Ranking, preference
 from clawbucket.core.membership import BEAT_EVERY
 from clawbucket.core.model import Snapshot, Task
 from clawbucket.ports import Bus, Clock
@@ -68,19 +68,32 @@ class Sight:
         self._bus, self._gate, self._clock = bus, gate, clock
         self._read = gate.reader(codecs.SNAPSHOT, keys.SNAPSHOT.of())
         self._overrides: defaultdict[str, Override] = defaultdict(Override)
+        self._rankings: dict[str, tuple[Snapshot, int | None, Ranking]] = {}
+        self._wanted: dict[str, tuple[str, str]] = {}
         self.snapshot: Snapshot | None = None
 
-    def look(self, service: str) -> tuple[str, ...]:
+    def look(self, service: str) -> Ranking:
         """Ask the bus; the task ids of the service's candidates, the preferred one first."""
         now = self._clock.monotonic()
-        override_key = keys.OVERRIDE.of(service)
-        values = self._bus.get_many([keys.SNAPSHOT.of(), override_key])
-        self.snapshot = self._read(values.get(keys.SNAPSHOT.of())) or self.snapshot
+        if service not in self._wanted:
+            self._wanted[service] = (keys.SNAPSHOT.of(), keys.OVERRIDE.of(service))
+        snapshot_key, override_key = self._wanted[service]
+        values = self._bus.get_many(self._wanted[service])
+        self.snapshot = self._read(values.get(snapshot_key)) or self.snapshot
         found = self._gate.read(codecs.OVERRIDE, override_key, values.get(override_key))
         override = self._overrides[service].see(found, now)
         if self.snapshot is None:
-            return ()
-        return tuple(task.id for task in preference(self.snapshot, service, override))
+            return Ranking()
+        return self._ranking(self.snapshot, service, override)
+
+    def _ranking(self, snapshot: Snapshot, service: str, override: int | None) -> Ranking:
+        """Made again only when the snapshot or the override is another: to sort a thousand takes a while."""
+        known = self._rankings.get(service)
+        if known is not None and known[0] is snapshot and known[1] == override:
+            return known[2]
+        made = Ranking(task.id for task in preference(snapshot, service, override))
+        self._rankings[service] = (snapshot, override, made)
+        return made
 
     def lost_override(self, service: str) -> tuple[int, int] | None:
         """The slot and the whole seconds left, where the last look should have found an override."""

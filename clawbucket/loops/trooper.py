@@ -97,10 +97,12 @@ def build(
     runtime: AgentRuntime | None = None,
     also: Sequence[Behaviour] = (),
     handoff: Callable[[str], Handoff | None] = lambda _id: None,
+    sight: Sight | None = None,
 ) -> TrooperLoops:
     """The behaviours of the trooper that ``settings`` describe, and ``also`` others; not yet started.
 
     ``runtime`` is its agent, None where it has none. ``handoff`` finds this rack's record of a handoff.
+    ``sight`` is what several troopers of one process see together; None: it looks for itself.
     """
     memory = Memory(
         task_id=settings.task_id,
@@ -110,7 +112,7 @@ def build(
         node=settings.swarm_node,
         started_at=clock.iso(),
     )
-    sight, mind = Sight(bus, gate, clock), Mind()
+    sight, mind = sight or Sight(bus, gate, clock), Mind()
     thinker = Thinker(runtime, clock, rng, Outlook(board, memory))
     leadership = Leadership(bus, gate, clock, sight, settings.service_name, settings.task_id)
     answering = Answering(

@@ -18,7 +18,7 @@ from typing import Any
 from clawbucket.core.model import Service, Snapshot, Task, TaskState
 from clawbucket.ports import Clock, Conflict, NodeUnknown, ServiceUnknown, TaskElsewhere, TaskUnknown
 from rack.engines.entries import Entry, Past, Rolling
-from rack.engines.placement import spread
+from rack.engines.placement import Crowd
 from rack.engines.restart_policy import RestartPolicy
 from rack.engines.slots import Wanted, resized
 from rack.engines.state import Record, SlotRecord, State
@@ -27,7 +27,7 @@ from rack.engines.timing import Timing
 KEPT_DEAD = 5
 """Dead tasks kept for each slot, as Swarm does (``--task-history-limit`` defaults to 5)."""
 
-NO_NODE = "no suitable node: every node is drained"
+NO_NODE = "no suitable node: every node is drained or down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,11 @@ class Ledger:
             self._nodes[node.id] = replace(node, availability=availability)
             self.version += 1
             self._let_go()
+
+    def node_is(self, node_id: str, state: str) -> None:
+        """``ready`` or ``down``, as the engine found it; what ran on it is told of by ``exited``."""
+        self._nodes[node_id] = replace(self._nodes[node_id], state=state)
+        self.version += 1
 
     def pid_to_kill(self, task_id: str) -> int:
         """The process group behind a task on the leader's node. TaskUnknown, TaskElsewhere."""
@@ -338,9 +343,12 @@ class Ledger:
             for slot in sorted(wanted.slots):
                 if (service, slot) not in held:
                     self._make(service, slot)
+        crowd: Crowd | None = None
         for entry in list(self._entries.values()):
             if entry.task.state in {TaskState.NEW, TaskState.PENDING}:
-                self._place(entry)
+                staying = (other.task for other in self._entries.values() if not other.leaving)
+                crowd = crowd or Crowd(self._nodes.values(), staying)
+                self._place(entry, crowd)
             if entry.task.state is TaskState.READY and entry.start_at <= now:
                 self._say(
                     entry, state=TaskState.PREPARING, desired_state=TaskState.RUNNING, message="preparing"
@@ -363,9 +371,8 @@ class Ledger:
         self._entries[task_id] = Entry(task, start_at=past.start_at)
         self.version += 1
 
-    def _place(self, entry: Entry) -> None:
-        staying = (other.task for other in self._entries.values() if not other.leaving)
-        node = spread(entry.task.service, self._nodes.values(), staying)
+    def _place(self, entry: Entry, crowd: Crowd) -> None:
+        node = crowd.place(entry.task.service)
         if node is None:
             if entry.task.state is TaskState.NEW:
                 self._say(entry, state=TaskState.PENDING, message="pending", error=NO_NODE)

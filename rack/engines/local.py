@@ -30,7 +30,7 @@ from rack.engines.probes import Prober
 from rack.engines.processes import Replica
 from rack.engines.restart_policy import RestartPolicy
 from rack.engines.starter import Starter
-from rack.engines.state import first_state, new_id
+from rack.engines.state import State, first_state, new_id
 from rack.engines.timing import Timing
 from rack.metrics import Metrics
 
@@ -115,8 +115,7 @@ class LocalEngine:
             state = self._first
         with self._changed:
             self._ledger = Ledger(state, self._clock, self._policy, self._timing, new_id)
-            for task_id, replica in adopt(self._ledger, state, self._directory).items():
-                self._hold(task_id, replica)
+            self._take_up(state)
             for task in self._ledger.snapshot(self._rack).tasks:
                 if task.id in self._replicas and task.address is not None:
                     self._prober.watch(task.id, task.address, starting=not task.running)
@@ -244,6 +243,11 @@ class LocalEngine:
         if self._down is not None:
             raise EngineDown(self._down)
 
+    def _take_up(self, state: State) -> None:
+        """Hold what runs, and tell the ledger what does not."""
+        for task_id, replica in adopt(self._ledger, state, self._directory).items():
+            self._hold(task_id, replica)
+
     def _empty(self) -> bool:
         return not self._replicas
 
@@ -294,9 +298,8 @@ class LocalEngine:
         self._decided = self._ledger.version
         self._start([deed.task for deed in deeds if isinstance(deed, Start)])
         for deed in deeds:
-            if isinstance(deed, Stop) and deed.task_id in self._replicas:
-                self._prober.forget(deed.task_id)
-                self._replicas[deed.task_id].signal(signal.SIGKILL if deed.hard else signal.SIGTERM)
+            if isinstance(deed, Stop):
+                self._stop(deed)
         self._prober.turn()
         self._save()
         self._tell()
@@ -332,6 +335,11 @@ class LocalEngine:
                 self._ledger.started(task.id, pid, replica.created)
                 self._prober.watch(task.id, "{}:{}".format(*listener.getsockname()), starting=True)
                 log.info("replica started", task=task.name, pid=pid)
+
+    def _stop(self, deed: Stop) -> None:
+        if deed.task_id in self._replicas:
+            self._prober.forget(deed.task_id)
+            self._replicas[deed.task_id].signal(signal.SIGKILL if deed.hard else signal.SIGTERM)
 
     def _hold(self, task_id: str, replica: Replica) -> None:
         self._replicas[task_id] = replica

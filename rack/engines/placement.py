@@ -1,4 +1,4 @@
-"""On which node a task goes: spread, as Swarm does."""
+"""On which node a task goes: spread, as Swarm does. Counted once for many, so that thousands are placed at once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,30 @@ from collections.abc import Iterable
 from clawbucket.core.model import Node, Task
 
 
-def spread(service: str, nodes: Iterable[Node], tasks: Iterable[Task]) -> Node | None:
-    """The active node with the fewest tasks of the service, then of all, then the first.
+class Crowd:
+    """How many tasks are where. ``tasks`` are those that hold a slot and are to go on holding it."""
 
-    ``tasks`` are those that hold a slot and are to go on holding it. None: no node is active.
-    """
-    of_service: Counter[str] = Counter()
-    of_all: Counter[str] = Counter()
-    for task in tasks:
-        of_all[task.node_id] += 1
-        of_service[task.node_id] += task.service == service
-    active = [node for node in nodes if node.availability == "active"]
-    return min(active, key=lambda node: (of_service[node.id], of_all[node.id]), default=None)
+    def __init__(self, nodes: Iterable[Node], tasks: Iterable[Task]) -> None:
+        self._fit = [node for node in nodes if node.availability == "active" and node.state == "ready"]
+        self._of_all: Counter[str] = Counter()
+        self._of_service: Counter[tuple[str, str]] = Counter()
+        for task in tasks:
+            self._count(task.service, task.node_id)
+
+    def place(self, service: str) -> Node | None:
+        """The fit node with the fewest tasks of the service, then of all, then the first; one more is there.
+
+        None: no node is active and ready.
+        """
+        node = min(
+            self._fit,
+            key=lambda node: (self._of_service[service, node.id], self._of_all[node.id]),
+            default=None,
+        )
+        if node is not None:
+            self._count(service, node.id)
+        return node
+
+    def _count(self, service: str, node_id: str) -> None:
+        self._of_all[node_id] += 1
+        self._of_service[service, node_id] += 1
