@@ -96,6 +96,8 @@ class Journal(Generic[E]):
         # The same bytes may come back after a wipe, from somebody who had not seen all that is known here.
         if raw is not None and (raw, self._learned) == self._healed:
             return 0
+        if raw is None and not self._known:
+            return 0  # nobody has said anything yet
         current, store = self._open()
         self._learn(current)
         with self._lock:

@@ -15,7 +15,6 @@ from rack.engines.local import LocalEngine
 from rack.engines.sim import SimEngine
 from rack.metrics import Metrics
 
-
 WORKER = (sys.executable, "-m", "rack.packed")
 """The program into which the engine sim packs troopers."""
 

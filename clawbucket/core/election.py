@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Self
 
 from clawbucket.core.model import Snapshot, Task
 from clawbucket.core.records import Lease
@@ -68,7 +69,7 @@ def _give_up(lease: Lease) -> Bid:
     return Bid(replace(lease, renewal=lease.renewal + 1, released=True), How.CAS)
 
 
-class Ranking(tuple[str, ...]):
+class Ranking(tuple[str, ...]):  # noqa: SLOT001 - a tuple's subclass cannot have slots of its own
     """Candidates' task ids, the preferred one first, that tells a rank without looking through all.
 
     A thousand followers ask for theirs ten times a second each.
@@ -76,7 +77,7 @@ class Ranking(tuple[str, ...]):
 
     _ranks: dict[str, int]
 
-    def __new__(cls, order: Iterable[str] = ()) -> Ranking:
+    def __new__(cls, order: Iterable[str] = ()) -> Self:
         """The ids in that order; none twice."""
         made = super().__new__(cls, order)
         made._ranks = {who: rank for rank, who in enumerate(made)}

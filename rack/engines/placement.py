@@ -1,4 +1,4 @@
-"""On which node a task goes: spread, as Swarm does. Counted once for many, so that thousands are placed at once."""
+"""On which node a task goes: spread, as Swarm does. What is where is counted once for many."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""The sim engine: thousands of troopers on one machine, as the local engine's tasks in all but their processes.
+"""The sim engine: thousands of troopers on one machine, most of them packed into a few processes.
 
-It is the local engine, books and all. Only where a task lives differs. The lowest ``fronts`` slots of each service
-are replicas as ever: processes with an address, to which the gateway routes. The others are *packed*:
-they have no address and serve no page, and their loops turn in a few workers (rack/packed). A worker belongs
-to one node, so that node's loss can be played: when a worker dies, all that ran on its node dies with it, and the
-node is down until its workers are started again. docs/adr/0011 tells why so, and what it cannot show.
+It is the local engine, books and all; only where a task lives differs. The lowest ``fronts`` slots of each
+service are replicas as ever: processes with an address, to which the gateway routes. The others are
+*packed*: they have no address and serve no page, and their loops turn in a few workers (rack/packed). A
+worker belongs to one node, so that node's loss can be played: when a worker dies, all that ran on its node
+dies with it, and the node is down until its workers are started again. docs/adr/0011 tells why so, and what
+it cannot show.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ _COMES_UP = frozenset({TaskState.PREPARING, TaskState.STARTING, TaskState.RUNNIN
 
 
 class SimEngine(LocalEngine):
-    """An Engine over packed troopers. What ``LocalEngine`` takes, and besides:
+    """An Engine over packed troopers. It takes what ``LocalEngine`` takes, and more.
 
-    ``worker`` is the program that packs, ``workers`` how many of it (each node has one at least), ``fronts`` how many
-    replicas of each service are processes of their own, ``token`` what a worker asks its engine for.
+    ``worker`` is the program that packs, ``workers`` how many of it (each node has one at least),
+    ``fronts`` how many replicas of each service are processes of their own, ``token`` what a worker asks
+    its engine for.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""The sim engine's workers: processes in which troopers live by the hundred (rack/packed), and the way to each.
+"""The sim engine's workers: processes in which troopers live by the hundred, and the way to each.
 
-A worker belongs to one node. It is a process as a replica is, in a session of its own and with the lifeline, and
-its end is heard through its pidfd. Orders to it wait until the end of the engine's turn and go out as one.
+A worker runs rack/packed and belongs to one node. It is a process as a replica is, in a session of its own
+and with the lifeline, and its end is heard through its pidfd. Orders to it wait until the end of the engine's
+turn and go out as one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ _SEND_WITHIN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """A worker as it is on disk. ``born`` is its creation time as psutil tells it, ``run`` the launcher's run."""
+    """A worker as it is on disk.
+
+    ``born`` is its creation time as psutil tells it, ``run`` the launcher's run.
+    """
 
     run: str
     node_id: str
@@ -137,19 +141,12 @@ class Hiring:
         for record in self._load():
             if not processes.is_same(record.pid, record.born, "") or processes.born(record.pid) is None:
                 continue
-            process, channel = Replica(record.pid, record.born), None
-            try:
-                if record.run != self._run:
-                    raise OSError("it is of another run")
-                channel = self._connected(record.address)
-                worker = Worker(record, process, channel, now)
-                worker.tasks = self._here(worker)
-            except (OSError, EOFError, ValueError, LookupError) as error:
-                log.warning("sim worker cannot be taken up; it is ended", pid=record.pid, reason=str(error))
+            process = Replica(record.pid, record.born)
+            worker = self._greeted(record, process, now) if record.run == self._run else None
+            if worker is None:
+                log.warning("sim worker of another time is ended", pid=record.pid)
                 process.signal(signal.SIGKILL)
                 process.close()
-                if channel is not None:
-                    channel.close()
             else:
                 found.append(worker)
         return found
@@ -176,13 +173,26 @@ class Hiring:
         channel.sendall(talk.line({"token": self._token}))
         return channel
 
-    def _here(self, worker: Worker) -> set[str]:
-        worker.channel.settimeout(_GREETED_WITHIN)
-        while True:
-            for message in worker.hear():
-                if "here" in message:
-                    worker.channel.settimeout(_SEND_WITHIN)
-                    return {str(task_id) for task_id in message["here"]}
+    def _greeted(self, record: WorkerRecord, process: Replica, now: float) -> Worker | None:
+        """The worker, once it has said who lives in it; None when it does not."""
+        try:
+            channel = self._connected(record.address)
+        except OSError as error:
+            log.warning("sim worker cannot be reached", pid=record.pid, reason=str(error))
+            return None
+        worker = Worker(record, process, channel, now)
+        channel.settimeout(_GREETED_WITHIN)
+        try:
+            while True:
+                for message in worker.hear():
+                    if "here" in message:
+                        channel.settimeout(_SEND_WITHIN)
+                        worker.tasks = {str(task_id) for task_id in message["here"]}
+                        return worker
+        except (EOFError, ValueError) as error:
+            log.warning("sim worker does not greet", pid=record.pid, reason=str(error))
+            channel.close()
+            return None
 
 
 def listen_to(selector: selectors.BaseSelector, worker: Worker, heard: Callable[[Worker], None]) -> None:

@@ -1,4 +1,4 @@
-"""``python -m rack.packed``: one sim worker. Started by rack/engines/sim.py, which tells it whom to have live.
+"""``python -m rack.packed``: one sim worker, whom rack/engines/sim.py starts and tells who is to live here.
 
 It listens on the socket that it is handed (``CLAWBUCKET_BIND``) for its engine, and goes on without one: like
 any replica it outlives a rack manager that crashed, and is taken up by the next. SIGTERM ends its troopers in
@@ -88,13 +88,12 @@ class Worker:
     def _hear(self, caller: Caller) -> None:
         try:
             piece = caller.connection.recv(1 << 20)
-            if not piece:
-                raise EOFError
             for message in caller.lines.feed(piece):
                 self._obey(caller, message)
-        except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
-            if not isinstance(error, EOFError):
-                log.warning("caller dismissed", reason=str(error)[:200])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            log.warning("caller dismissed", reason=str(error)[:200])
+            piece = b""
+        if not piece:
             self._dismiss(caller)
         self._tell_news()
 

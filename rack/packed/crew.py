@@ -1,8 +1,8 @@
 """The troopers of one sim worker: the very loops of a replica, many times over, stepped by one thread.
 
-Each trooper has what a replica's has (clawbucket/loops/trooper.py): its own memory, candidacy, score, inbox. They
-share what a process has once: the bus, the journals, the sight of the rack. They have no agent, so they
-speak by the phrase book, and think on the spot.
+Each trooper has what a replica's has (clawbucket/loops/trooper.py): its own memory, candidacy, score,
+inbox. They share what a process has once: the bus, the journals, the sight of the rack. They have no agent,
+so they speak by the phrase book, and think on the spot.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ KILLED = 137
 SOFTWARE_ERROR = 70
 """The exit code of one that was told to self-destruct (app/services.py has the same)."""
 _SPREAD, _SPREAD_EACH = 2.0, 0.002
-"""Seconds over which many that begin at once begin, at most and for each: beats, two seconds apart, stay spread."""
+"""Seconds over which many that begin at once begin, at most and for each: beats, two seconds apart, stay
+spread."""
 _LONGEST_WAIT = 0.25
 _LITTER = 200
 """Troopers that ended, after which what they left is cleared away: that stops everybody for a moment."""
@@ -103,7 +104,7 @@ class Crew:
         fresh = [task for task in tasks if task.id not in known]
         each = min(_SPREAD_EACH, _SPREAD / max(1, len(fresh)))
         now = self._clock.monotonic()
-        begin = max(now, self._due[-1][0]) if self._due else now
+        begin = max(now, self._due[-1][0] + each) if self._due else now
         self._due.extend((begin + number * each, task) for number, task in enumerate(fresh))
 
     def stop(self, task_ids: Iterable[str]) -> None:

@@ -1,21 +1,22 @@
 """One process's troopers read what they all read once, and publish together.
 
 A thousand troopers look at the same few keys ten times a second. Here they share each look: a value may be
-as old as its key's ``AGES`` say. What a trooper publishes of itself (``set_many``: beats, scores, words) waits
-until the end of the slice in which it was due, some 25 ms, and goes out with the others'. A beat repeats all of
-it, so what is lost is said again two seconds later, as where a replica dies over it.
+as old as its key's ``AGES`` say. What a trooper publishes of itself (``set_many``: beats, scores, words)
+waits until the end of the slice in which it was due, some 25 ms, and goes out with the others'. A beat
+repeats all of it, so what is lost is said again two seconds later, as where a replica dies over it.
 
-Nothing that decides is shared. ``add``, ``cas``, ``set`` and ``delete`` go to the bus itself, at once, after what
-waits, and make this process forget what it had of the key. Why a lease may be looked at through here:
+Nothing that decides is shared. ``add``, ``cas``, ``set`` and ``delete`` go to the bus itself, at once,
+after what waits, and make this process forget what it had of the key. Why a lease may be looked at through
+here:
 
-- A look is never taken for newer than it is told: the token that ``gets`` gives is that of the very read, so the
-  bus refuses a ``cas`` whenever anybody has written since. A takeover that succeeds proves that the lease did not
-  move from the read on until then.
-- A follower counts how long a lease has stood still from its own first look at it, which can only be later than
-  the read behind it. So it waits the lease's time at least, and longer by what the look was old.
+- A look is never taken for newer than it is told: the token that ``gets`` gives is that of the very read,
+  so the bus refuses a ``cas`` whenever anybody has written since. A takeover that succeeds proves that the
+  lease did not move from the read on until then.
+- A follower counts how long a lease has stood still from its own first look at it, which can only be later
+  than the read behind it. So it waits the lease's time at least, and longer by what the look was old.
 - Where no lease is, only ``add`` puts one, and what is won so is on probation.
-- A leader renews by ``cas``, and counts from before that leaves. That it hears of a lost lease a tenth of a second
-  later changes nothing: it stops by its own clock before any follower may begin.
+- A leader renews by ``cas``, and counts from before that leaves. That it hears of a lost lease a tenth of a
+  second later changes nothing: it stops by its own clock before any follower may begin.
 
 tests/unit/test_shared_bus.py plays schedules of such troopers and finds no two leaders.
 """
@@ -34,10 +35,11 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 AGES = {"now": 0.1, "soon": 0.5, "inbox": 1.0}
-"""Seconds that a look may be old: what is looked at in every tick (snapshot, overrides, leases, the running round),
-what is looked at in every beat (interval, chat, ARM, handoffs), and the troopers' inboxes."""
+"""Seconds that a look may be old: what is looked at in every tick (snapshot, overrides, leases, the running
+round), what is looked at in every beat (interval, chat, ARM, handoffs), and the troopers' inboxes."""
 OUTAGE = 0.25
-"""Seconds for which a bus that failed a look is not looked at again: one failed, and may have taken a second."""
+"""Seconds for which a bus that failed a look is not looked at again: one failed, and may have taken a
+second."""
 MOST_AT_ONCE = 1_000
 """Keys asked for in one go: some 3 ms."""
 

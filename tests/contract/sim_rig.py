@@ -43,7 +43,8 @@ class SimRig(LocalRig):
     def make(self, **changes) -> SimEngine:
         """An engine that is not started."""
         local = super().make(**changes)
-        options = {name: getattr(local, f"_{name}") for name in ("rack", "clock", "metrics", "timing", "policy")}
+        names = ("rack", "clock", "metrics", "timing", "policy")
+        options = {name: getattr(local, f"_{name}") for name in names}
         state = local._first
         local.close()
         return SimEngine(

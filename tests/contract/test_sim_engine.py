@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from clawbucket.core.model import TaskState
-from clawbucket.ports import TaskElsewhere
-from rack.engines import sim
-from tests.contract.engine_suite import A, B, EngineContract, all_run, ids, until
-from tests.contract.local_rig import alive, come_true
+from tests.contract.engine_suite import A, B, EngineContract, Rig, all_run, until
 from tests.contract.sim_rig import SimRig
 
 
@@ -25,7 +20,7 @@ def rig_of(directory: Path, fronts: int) -> Iterator[SimRig]:
 
 
 class TestSimEngine(EngineContract):
-    """The contract: two fronts a service at first, and packed troopers beside them where more are asked for."""
+    """The contract: two fronts a service, and packed troopers beside them where more are asked for."""
 
     @pytest.fixture
     def rig(self, tmp_path: Path) -> Iterator[SimRig]:
@@ -41,7 +36,7 @@ class TestPackedTroopers(EngineContract):
         """No fronts."""
         yield from rig_of(tmp_path, fronts=0)
 
-    def test_fills_every_slot(self, rig: SimRig):
+    def test_fills_every_slot(self, rig: Rig):
         """Every service gets its replicas in slots from 1, running, and none has an address."""
         snapshot = until(rig.engine, all_run)
         for service in (A, B):
