@@ -229,6 +229,7 @@ class SimEngine(LocalEngine):
         worker.close()
         for task_id in list(worker.tasks):
             self._left(worker, task_id, KILLED if code is None else code or 143)
+        self._changed.notify_all()  # whoever waits for the last to end
         if not self._ending:
             log.warning("sim worker ended", pid=worker.process.pid, exit_code=code)
             self._lost(worker.record.node_id)
