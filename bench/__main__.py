@@ -6,14 +6,16 @@ import json
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import click
 import psutil
 from rich.console import Console
 
-from bench import failover, revolt, revolt_docker, startup, throughput
+from bench import failover, revolt, revolt_docker, sim, startup, throughput
 from bench.figures import Figure, show
 from clawbucket.cli.refusal import Refusal
+from clawbucket.settings import MOST_PACKED
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "startup": startup.measure,
@@ -21,8 +23,19 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "throughput": throughput.measure,
     "revolt": revolt.measure,
 }
-ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {"revolt-docker": revolt_docker.measure}
-"""Those that need what runs already."""
+ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {
+    "revolt-docker": revolt_docker.measure,
+    "sim": sim.measure,
+}
+"""Those that need what runs already, or the whole machine for minutes."""
+
+
+def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tuple[int, ...]:
+    """``10,100`` as numbers."""
+    parts = [part.strip() for part in given.split(",")]
+    if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= MOST_PACKED for part in parts):
+        raise click.BadParameter(f"takes counts from 1 to {MOST_PACKED} with commas between, not {given!r}")
+    return tuple(map(int, parts))
 
 
 @click.command()
@@ -30,18 +43,24 @@ ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {"revolt-docker": revolt_dock
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON with every raw number instead of the table."
 )
-def main(names: tuple[str, ...], as_json: bool) -> None:
+@click.option(
+    "--troopers", callback=_counts, default=",".join(map(str, sim.COUNTS)), show_default=True,
+    help="How large the racks of sim are.",
+)  # fmt: skip
+def main(names: tuple[str, ...], as_json: bool, troopers: tuple[int, ...]) -> None:
     """Measure clawbucket on this machine: start-up, failover, throughput, handoffs (all of them by default).
 
-    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Only
-    revolt-docker, which must be named, measures the two racks that ./claw racks --docker has started.
+    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Two must
+    be named: revolt-docker measures the two racks that ./claw racks --docker has started, sim racks of
+    thousands of packed troopers, two minutes for each size.
     """
     told = Console(stderr=True)
+    benches = BENCHES | ASKED_FOR | {"sim": partial(sim.measure, troopers)}
     figures: list[Figure] = []
     for name in names or BENCHES:
         told.print(f"measuring {name} …", style="dim")
         try:
-            figures += (BENCHES | ASKED_FOR)[name]()
+            figures += benches[name]()
         except Refusal as refusal:
             click.echo(f"bench: {refusal}", err=True)
             sys.exit(refusal.code)

@@ -17,6 +17,7 @@ Examples:
   ./claw bench
   ./claw bench --json > figures.json
   ./claw bench revolt                   handoffs between two racks of its own
+  ./claw bench sim --troopers 100,1000  racks of packed troopers
   ./claw bench revolt-docker            those between the racks of ./claw racks --docker
 """,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from clawbucket import codecs, keys
@@ -51,7 +53,7 @@ def test_beats_are_spread_over_time():
             for t in world.tasks.values()
         ]
         seqs.append(sum(beat.seq for beat in beats))
-    assert max(later - sooner for sooner, later in zip(seqs, seqs[1:], strict=False)) <= 75
+    assert max(later - sooner for sooner, later in pairwise(seqs)) <= 75
 
 
 def test_a_killed_manager_is_replaced_at_once(world):

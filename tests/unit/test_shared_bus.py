@@ -178,7 +178,7 @@ SCHEDULES = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 11)), min_s
 @settings(max_examples=60, deadline=None)
 @given(SCHEDULES, st.integers(0, 99), st.sampled_from((0.1, 0.5, 1.3)))
 def test_no_schedule_has_two_leaders(acts, seed, age):
-    """Kills, stopped workers, a bus cut off, wiped, forgetful or poisoned: one leads at most, and one at last.
+    """Kills, stopped workers, a bus cut off, wiped or poisoned: one leads at most, and one at last.
 
     However old a look may be: the age decides how soon somebody leads, not how many.
     """
