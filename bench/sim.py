@@ -1,7 +1,7 @@
 """What troopers cost by the thousand: racks of the sim engine, watched from outside while they run.
 
-Everything is read from the bus and from /proc, as anybody could: heartbeats by their ``seq`` and ``at``, rounds by
-each trooper's last scored one, a takeover by the lease and the two keys that a confirmed leader has
+Everything is read from the bus and from /proc, as anybody could: heartbeats by their ``seq`` and ``at``,
+rounds by each trooper's last scored one, a takeover by the lease and the two keys that a confirmed leader has
 stamped. What the looking itself asks of memcached is taken off its count.
 """
 

@@ -50,7 +50,8 @@ class SimRig(LocalRig):
         return SimEngine(
             worker=WORKER, workers=1, fronts=self.fronts, token=TOKEN, command=local._starter._command,
             environment=environment(NO_BUS), services=[service.name for service in state.services],
-            replicas=state.services[0].desired, nodes=len(state.nodes), state_dir=self.directory, **options,
+            replicas=state.services[0].desired, nodes=len(state.nodes), state_dir=self.directory,
+            run_id=local._run_id, **options,
         )  # fmt: skip
 
     def crash(self, task: Task) -> None:

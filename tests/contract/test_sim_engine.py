@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.contract.engine_suite import A, B, EngineContract, Rig, all_run, until
+from clawbucket.core.model import TaskState
+from clawbucket.ports import TaskElsewhere
+from rack.engines import sim
+from tests.contract.engine_suite import A, B, EngineContract, Rig, all_run, ids, until
+from tests.contract.local_rig import alive, come_true
 from tests.contract.sim_rig import SimRig
 
 
@@ -49,3 +54,76 @@ class TestPackedTroopers(EngineContract):
 def rig(tmp_path: Path) -> Iterator[SimRig]:
     """One front a service, and one packed trooper."""
     yield from rig_of(tmp_path, fronts=1)
+
+
+def test_fronts_have_addresses_and_the_packed_have_none(rig: SimRig):
+    """The lowest slot of each service answers requests; the gateway is given nobody else."""
+    snapshot = until(rig.engine, all_run)
+    assert {task.slot for task in snapshot.tasks if task.address is not None} == {1}
+    assert {task.slot for task in snapshot.tasks if task.address is None} == {2}
+
+
+def test_a_lost_node_is_down_and_its_tasks_go_elsewhere(rig: SimRig, monkeypatch: pytest.MonkeyPatch):
+    """Its worker's death takes its front along too; once it is back it takes tasks again."""
+    monkeypatch.setattr(sim, "AWAY", 1.0)
+    before = until(rig.engine, all_run)
+    node = next(node for node in before.nodes if not node.leader)
+    gone = {task.id for task in before.tasks if task.node_id == node.id}
+    rig.sim.lose(node.id)
+
+    def moved(snapshot):
+        down = next(n for n in snapshot.nodes if n.id == node.id).state == "down"
+        return down and all_run(snapshot) and all(task.node_id != node.id for task in snapshot.tasks)
+
+    after = until(rig.engine, moved)
+    assert {after.ended[task_id] for task_id in gone} == {TaskState.FAILED}
+    assert {t.id for t in before.tasks} - gone <= {t.id for t in after.tasks}
+    until(rig.engine, lambda s: all(n.state == "ready" for n in s.nodes))
+    rig.engine.scale(A, 4)
+    later = until(rig.engine, all_run)
+    assert any(task.node_id == node.id for task in later.tasks)
+
+
+@pytest.mark.slow
+def test_the_only_node_comes_back_by_itself(tmp_path: Path):
+    """Where all is lost at once, all of it runs again a moment later."""
+    rig = SimRig(tmp_path, fronts=1)
+    try:
+        rig.begin(nodes=1)
+        before = until(rig.engine, all_run)
+        rig.workers[0].process.signal(signal.SIGKILL)
+        after = until(rig.engine, lambda s: all_run(s) and not set(ids(s, A)) & set(ids(before, A)))
+        assert all(node.state == "ready" for node in after.nodes)
+    finally:
+        rig.end()
+
+
+def test_a_drained_node_lets_its_packed_troopers_go_in_order(rig: SimRig):
+    """They are SHUTDOWN, not FAILED; one beyond reach is not killed."""
+    before = until(rig.engine, all_run)
+    far = next(t for t in before.tasks if t.address is None and t.node_id != before.leader_node_id)
+    with pytest.raises(TaskElsewhere):
+        rig.engine.kill(far.id)
+    rig.engine.set_availability(far.node_id, "drain")
+    after = until(rig.engine, lambda s: all_run(s) and s.task(far.id) is None)
+    assert after.ended[far.id] is TaskState.SHUTDOWN
+
+
+def test_shut_down_leaves_no_worker(rig: SimRig):
+    """Fronts and workers end, in order and soon."""
+    until(rig.engine, all_run)
+    pids = [worker.record.pid for worker in rig.workers]
+    rig.engine.shut_down(grace=5.0)
+    come_true(lambda: not any(map(alive, pids)), timeout=5.0)
+
+
+@pytest.mark.slow
+def test_an_engine_of_another_run_ends_the_workers_that_it_finds(rig: SimRig):
+    """What another run left is cleared away, not taken up."""
+    before = until(rig.engine, all_run)
+    pids = [worker.record.pid for worker in rig.workers]
+    rig.engine.close()
+    rig.begin(run_id="another")
+    come_true(lambda: not any(map(alive, pids)))
+    after = until(rig.engine, all_run)
+    assert not {task.id for task in before.tasks} & {task.id for task in after.tasks}
