@@ -238,12 +238,9 @@ class Settings:
         "the nodes'",
     )  # fmt: skip
     rack_url: str = _set(
-        "CLAWBUCKET_RACK_URL",
-        "http://127.0.0.1:8070",
-        "an http(s) URL",
-        _url,
+        "CLAWBUCKET_RACK_URL", "http://127.0.0.1:8070", "an http(s) URL", _url,
         "where the rack manager's API is",
-    )
+    )  # fmt: skip
     rack_token: str | None = _set(
         "CLAWBUCKET_RACK_TOKEN", None, _SECRET, _secret, "what the rack manager's API asks for"
     )
@@ -293,12 +290,9 @@ class Settings:
         "processes into which the engine sim packs the others; each node has one at least",
     )  # fmt: skip
     state_dir: Path = _set(
-        "CLAWBUCKET_STATE_DIR",
-        Path(".claw"),
-        "a directory",
-        _path,
+        "CLAWBUCKET_STATE_DIR", Path(".claw"), "a directory", _path,
         "where the rack manager keeps state and logs",
-    )
+    )  # fmt: skip
     run_id: str = _set(
         "CLAWBUCKET_RUN_ID", "", "text, at most 64", _text(64),
         "the launcher's run: state that another run left behind is cleared away, not taken up",
@@ -312,12 +306,9 @@ class Settings:
         "where ./claw keeps its run directories, one a port; unset: .claw beside it",
     )  # fmt: skip
     log_format: str = _set(
-        "CLAWBUCKET_LOG_FORMAT",
-        "console",
-        "console or json",
-        _one_of("console", "json"),
+        "CLAWBUCKET_LOG_FORMAT", "console", "console or json", _one_of("console", "json"),
         "the form of the logs",
-    )
+    )  # fmt: skip
     log_level: str = _set(
         "CLAWBUCKET_LOG_LEVEL", "info", "debug, info, warning or error",
         _one_of("debug", "info", "warning", "error"), "the least level logged",

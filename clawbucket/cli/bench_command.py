@@ -23,11 +23,13 @@ Examples:
 )
 @click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
-def bench(names: tuple[str, ...], as_json: bool) -> None:
+@click.option("--troopers", metavar="COUNTS", help="How large the racks of sim are, as in 100,1000.")
+def bench(names: tuple[str, ...], as_json: bool, troopers: str | None) -> None:
     """Measure this machine's figures: throughput as ratios, takeover times, start and memory.
 
     NAMEs choose single figures; without one all are taken, which needs some minutes and a quiet machine.
     """
     provision.memcached(lambda sentence: click.echo(f"claw: {sentence}", err=True))
-    arguments = (*(("--json",) if as_json else ()), *names)
+    sizes = () if troopers is None else ("--troopers", troopers)
+    arguments = (*(("--json",) if as_json else ()), *sizes, *names)
     raise SystemExit(run(Step("bench", module("bench", *arguments))))

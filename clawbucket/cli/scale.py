@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import click
 
@@ -13,11 +13,13 @@ from clawbucket.cli.reach import rack_client
 from clawbucket.cli.refusal import Refusal
 from clawbucket.core.model import Snapshot, resolve_service, short_alias
 from clawbucket.ports import EngineDown
-from clawbucket.settings import Settings, variable_of
+from clawbucket.settings import Settings, packed_replicas, variable_of
 from rack.client import RackClient
 
 _LONG_POLL = 5.0
 """Seconds of one wait for the next snapshot."""
+MOST_UNPACKED = 20
+"""Replicas of a service on every engine but sim."""
 
 
 @click.command(short_help="Change how many replicas a service has.", epilog="""
@@ -39,14 +41,14 @@ Examples:
     help="How long to wait.",
 )
 def scale(services: tuple[str, ...], port: int | None, wait: bool, timeout: float) -> None:
-    """Change how many replicas a service has, 1 to 20 each.
+    """Change how many replicas a service has, 1 to 20 each; on the engine sim up to 10000.
 
     SERVICE is a full name (clawbucket_clawbucket-b) or its short alias (clawbucket-b). Of a service that
     gets smaller, the highest slots go first.
     """
     directory, run = rundir.find(rundir.home(Settings.from_env().home), port)
-    wanted = parse(services, run.services)
     rack = rack_client(directory, run)
+    wanted = parse(services, run.services, packs=lambda: _packs(rack))
     for name, count in wanted.items():
         rack.scale(name, count)
         click.echo(f"{name}: {count} wanted")
@@ -56,8 +58,13 @@ def scale(services: tuple[str, ...], port: int | None, wait: bool, timeout: floa
         click.echo(f"done, after {time.monotonic() - begun:.1f} s")
 
 
-def parse(arguments: tuple[str, ...], services: tuple[str, ...]) -> dict[str, int]:
-    """``clawbucket-b=5`` and its like as full names and counts. Refusal says what is allowed."""
+def parse(
+    arguments: tuple[str, ...], services: tuple[str, ...], packs: Callable[[], bool] = lambda: False
+) -> dict[str, int]:
+    """``clawbucket-b=5`` and its like as full names and counts. Refusal says what is allowed.
+
+    ``packs``: whether the rack's engine takes thousands; asked only where somebody wants more than others do.
+    """
     counted = variable_of("replicas")
     wanted: dict[str, int] = {}
     for argument in arguments:
@@ -73,10 +80,17 @@ def parse(arguments: tuple[str, ...], services: tuple[str, ...]) -> dict[str, in
         if name in wanted:
             raise Refusal(f"{name} is given twice")
         try:
-            wanted[name] = int(str(counted.parse(count)))
+            wanted[name] = packed_replicas(count)
+            if wanted[name] > MOST_UNPACKED and not packs():
+                counted.parse(count)
         except ValueError:
             raise Refusal(f"{given} takes {counted.takes} replicas; {count!r} is not that") from None
     return wanted
+
+
+def _packs(rack: RackClient) -> bool:
+    snapshot = rack.snapshot()
+    return snapshot is not None and snapshot.engine == "sim"
 
 
 def reached(snapshot: Snapshot, wanted: Mapping[str, int]) -> bool:

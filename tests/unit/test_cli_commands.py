@@ -84,6 +84,14 @@ def test_up_refuses_an_option_by_its_name_and_says_what_it_takes(typed, words, s
     assert said in told.output
 
 
+@pytest.mark.parametrize("words", [(), ("--engine", "local")])
+def test_up_takes_thousands_on_the_sim_engine_alone(typed, words):
+    """Elsewhere twenty of a service are the most, and the refusal says so."""
+    told = typed("up", "--replicas", "21", *words)
+    assert told.exit_code == 2
+    assert "CLAWBUCKET_REPLICAS takes a number from 1 to 20; '21' is not that" in told.output
+
+
 def test_up_refuses_a_bad_variable(typed, monkeypatch):
     """As every program does, but before any is started."""
     monkeypatch.setenv("CLAWBUCKET_REPLICAS", "many")
@@ -290,6 +298,14 @@ def test_scale_refuses_what_it_cannot_do(arguments, said):
     with pytest.raises(Refusal) as refused:
         parse(arguments, SERVICES)
     assert said in str(refused.value)
+
+
+def test_scale_takes_thousands_where_they_are_packed():
+    """Only then is the rack asked what it is; what no engine takes is refused all the same."""
+    assert parse(("clawbucket=500",), SERVICES, packs=lambda: True) == {SERVICES[0]: 500}
+    with pytest.raises(Refusal, match="'10001' is not that"):
+        parse(("clawbucket=10001",), SERVICES, packs=lambda: True)
+    assert parse(("clawbucket=20",), SERVICES, packs=lambda: pytest.fail("asked")) == {SERVICES[0]: 20}
 
 
 def test_scale_is_done_when_exactly_so_many_run():

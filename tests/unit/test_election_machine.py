@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from clawbucket import codecs
 from clawbucket.bus.memory import MemoryBus
 from clawbucket.codecs import Gate
-from clawbucket.core.election import Bid, Candidacy, How, Timing
+from clawbucket.core.election import Bid, Candidacy, How, Ranking, Timing
+from clawbucket.core.records import Lease
 from clawbucket.ports import BusInDoubt, CasToken
 from tests.fakes import FakeClock
 
@@ -267,3 +268,31 @@ def test_timings_that_could_let_two_lead_are_refused():
     """A follower may never start before a leader must have stopped."""
     with pytest.raises(ValueError, match="step_down < dead_after"):
         Timing(step_down=1.6)
+
+
+def test_a_ranking_tells_ranks_as_a_tuple_does():
+    """It is the tuple of its ids, and finds each at once."""
+    ranking = Ranking(f"t{number}" for number in range(100))
+    assert ranking == tuple(f"t{number}" for number in range(100))
+    assert [ranking.rank(who) for who in ranking] == list(range(100))
+    assert "t42" in ranking
+    assert "nobody" not in ranking
+    assert Ranking() == ()
+
+
+@pytest.mark.parametrize("holder", ["a", "b", "c", "d", "z"])
+@pytest.mark.parametrize("released", [False, True])
+def test_a_follower_waits_for_its_rank_among_the_others(holder, released):
+    """Whoever held the lease last is not counted, unless it gave it up and is a candidate still."""
+    order, clock = ("a", "b", "c", "d"), FakeClock()
+    for me in order:
+        if me == holder and not released:
+            continue
+        candidate = Candidacy(me)
+        now = clock.monotonic()
+        candidate.see(Lease(holder, 5, 1, released), now)
+        others = [who for who in order if released or who != holder]
+        free_at = now + (0.0 if released else Timing().dead_after)
+        turn = free_at + others.index(me) * Timing().by_rank
+        assert candidate.decide(turn - 0.001, clock.wall_ms(), order, {}) is None
+        assert candidate.decide(turn + 0.001, clock.wall_ms(), order, {}) is not None

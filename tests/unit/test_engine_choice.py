@@ -12,6 +12,7 @@ from clawbucket.settings import BadSetting, Settings
 from rack.engine_choice import choose
 from rack.engines.docker import DockerEngine
 from rack.engines.local import LocalEngine
+from rack.engines.sim import SimEngine
 from rack.metrics import Metrics
 
 
@@ -37,6 +38,41 @@ def test_on_swarm_neither_sigterm_nor_the_lifeline_ends_a_task(tmp_path: Path):
     choice.cut()
     assert choice.engine.calls() == 0
     choice.engine.close()
+
+
+def test_the_sim_engine_takes_thousands_and_is_ended_like_the_local_one(tmp_path: Path):
+    """What the rack's API takes is told with it; nothing is started yet."""
+    choice = chosen(
+        CLAWBUCKET_ENGINE="sim", CLAWBUCKET_REPLICAS="5000", CLAWBUCKET_STATE_DIR=str(tmp_path),
+    )  # fmt: skip
+    assert isinstance(choice.engine, SimEngine)
+    assert (choice.end, choice.cut) == (choice.engine.shut_down, choice.engine.kill_all)
+    assert choice.most == 10_000
+    choice.engine.close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "given"),
+    [
+        ("PEER_DASHBOARD_URL", "http://a"),
+        ("CLAWBUCKET_PEERS", "a=http://a"),
+        ("CLAWBUCKET_PEER_KEY", "12345678"),
+    ],
+)
+def test_on_the_sim_engine_nobody_changes_racks(variable: str, given: str, tmp_path: Path):
+    """It is refused by the variable's name before a trooper runs, not when one is to go."""
+    with pytest.raises(
+        BadSetting, match=f"{variable} is set, and troopers of the engine sim cannot change racks"
+    ):
+        chosen(CLAWBUCKET_ENGINE="sim", CLAWBUCKET_STATE_DIR=str(tmp_path), **{variable: given})
+
+
+def test_only_the_sim_engine_starts_with_more_than_twenty():
+    """Whatever its name's case; ten thousand are the most."""
+    assert Settings.from_env({"CLAWBUCKET_ENGINE": "Sim", "CLAWBUCKET_REPLICAS": "1000"}).replicas == 1000
+    for engine, count in (("local", "21"), ("docker", "21"), ("sim", "10001"), ("sim", "0")):
+        with pytest.raises(BadSetting, match="CLAWBUCKET_REPLICAS"):
+            Settings.from_env({"CLAWBUCKET_ENGINE": engine, "CLAWBUCKET_REPLICAS": count})
 
 
 @pytest.mark.parametrize(
