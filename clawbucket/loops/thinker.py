@@ -82,6 +82,7 @@ class Thinker:
         self, runtime: AgentRuntime | None, clock: Clock, rng: Random, facts: Callable[[], str]
     ) -> None:
         self._runtime, self._clock, self._rng, self._facts = runtime, clock, rng, facts
+        self.why_none = "this trooper has no agent: PICOCLAW_ENABLED is off, or OLLAMA_URL is empty"
         self.tally = Tally()
         self.agent = Agent("off" if runtime is None else "unknown")
 
@@ -106,11 +107,7 @@ class Thinker:
     def answer(self, asker: str, text: str) -> AgentReply:
         """What the trooper says to somebody, out of its own context. AgentFailed."""
         if self._runtime is None:
-            raise AgentFailed(
-                "this trooper has no agent: PICOCLAW_ENABLED is off, or OLLAMA_URL is empty",
-                "off",
-                "agent_off",
-            )
+            raise AgentFailed(self.why_none, "off", "agent_off")
         prompt = f"{self._facts()}\n{said(asker, text)}"
         return self._step(
             "ask",

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from clawbucket.core.model import Snapshot, Task, TaskState
-from rack.engines import processes
+from rack.engines import processes, replica_logs
 from rack.engines.adoption import adopt
 from rack.engines.ledger import Stop
 from rack.engines.local import LocalEngine
@@ -246,6 +246,10 @@ class SimEngine(LocalEngine):
         )
         self._back_at[node_id] = self._clock.monotonic() + (AWAY if others else ALONE_AWAY)
         self._ledger.node_is(node_id, "down")
+
+    def _tidy(self) -> None:
+        super()._tidy()
+        replica_logs.trim(self._directory)  # the workers' logs
 
     def _empty(self) -> bool:
         return super()._empty() and not self._workers

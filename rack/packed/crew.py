@@ -162,6 +162,7 @@ class Crew:
             self._bus, self._gate, self._clock, settings, self._rng, self._journals, self._board,
             self._dooms(task.id), sight=self._sight,
         )  # fmt: skip
+        loops.thinker.why_none = "this trooper is packed with others into one process, and has no agent"
         self._bus.join(task.id)
         self._wheel.add(task.id, loops)
         self._new.add(task.id)

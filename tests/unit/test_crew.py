@@ -92,6 +92,17 @@ def test_orders_reach_each_by_its_own_inbox(world):
     assert [ack.id for ack in acks] == ["o1"]
 
 
+def test_one_that_is_asked_says_that_it_has_no_agent(world):
+    """Why not is told in a sentence, and waited for by nobody."""
+    asked = next(iter(world.home))
+    orders: Journal[Order] = inbox(world.bus, world.gate, world.clock, asked)
+    orders.append(lambda seq: Order("o1", seq, "ask", "now", text="who are you", asker="me"))
+    world.run(2.0)
+    (answer,) = world.gate.read(codecs.ANSWERS, "answers", world.bus.get(keys.ANSWERS.of(asked)))
+    assert (answer.id, answer.failed) == ("o1", "agent_off")
+    assert "packed with others" in answer.sentence
+
+
 def test_a_frozen_trooper_tells_its_state_and_holds_still(world):
     """The parts of a handoff that are the trooper's own are there too."""
     held = next(who for who in world.home if who != world.leader())
