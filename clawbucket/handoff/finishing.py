@@ -33,6 +33,8 @@ FINISHED_WITHIN = 2.0
 """Seconds that it has for what comes after the decision."""
 ORPHAN_AFTER = 8.0
 """Seconds that a trooper may be held for a handoff of which there is no record: capturing takes four."""
+ORPHANS_EVERY = 2.0
+"""Seconds between two looks for such while there is none: each asks about every trooper of the service."""
 TAKE_IN_AGAIN = 8.0
 """Seconds for a new task to come and take over where the coordinator died meanwhile."""
 SWEEP_EVERY = 600.0
@@ -52,16 +54,21 @@ class Finishing:
         self._registry, self._ordering = registry, ordering
         self._source, self._target, self._files, self._leads = source, target, files, leads
         self._since: dict[tuple[str, Phase], float] = {}
-        self._swept_at = float("-inf")
+        self._held: dict[str, Task] = {}
+        self._looked_at = self._swept_at = float("-inf")
 
     def tick(self, now: float) -> None:
         """Take each open handoff as far as it goes."""
         if not self._leads():
             self._since.clear()
+            self._held = {}
             return
         records = self._registry.unsettled(self._settings.service_name)
         seen = {(record.snapshot_id, record.phase): now for record in records}
-        orphans = self._orphans({record.snapshot_id for record in records})
+        if self._held or now - self._looked_at >= ORPHANS_EVERY:
+            self._looked_at = now
+            self._held = self._orphans({record.snapshot_id for record in records})
+        orphans = self._held
         seen |= {(handoff, Phase.PREPARED): now for handoff in orphans}
         self._since = {key: self._since.get(key, first) for key, first in seen.items()}
         for record in records:
@@ -112,9 +119,9 @@ class Finishing:
         """The service's troopers that are taken or frozen for what is no open handoff here."""
         found: dict[str, Task] = {}
         tasks = self._ordering.tasks(self._settings.service_name)
-        claims = self._ordering.claims(tasks)
+        claims, beats = self._ordering.claims(tasks), self._ordering.beats(tasks)
         for task in tasks:
-            beat = self._ordering.beat(task)
+            beat = beats.get(task.id)
             for handoff in (claims.get(task.id, ""), beat.frozen if beat is not None else ""):
                 if handoff and handoff not in open_ones:
                     found[handoff] = task

@@ -103,6 +103,15 @@ class Ordering:
         key = keys.HEARTBEAT.of(task.name)
         return self._gate.read(codecs.HEARTBEAT, key, self._bus.get(key))
 
+    def beats(self, tasks: Iterable[Task]) -> dict[str, Heartbeat]:
+        """What those said last that said something, by task id."""
+        names = {keys.HEARTBEAT.of(task.name): task.id for task in tasks}
+        found = {
+            names[key]: self._gate.read(codecs.HEARTBEAT, key, raw)
+            for key, raw in self._bus.get_many(names).items()
+        }
+        return {task_id: beat for task_id, beat in found.items() if beat is not None}
+
     # Claims: a task is in one handoff at a time ----------------------------------------------------------
 
     def claim(self, task_id: str, handoff: str) -> bool:
