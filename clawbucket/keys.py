@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _DAY = 86_400
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
@@ -31,10 +32,16 @@ class Key:
 
     def of(self, member: str = "") -> str:
         """The full key of one member. ValueError for a member that memcached could not store."""
-        key = self.name.format(member)
-        if len(key) > LONGEST_KEY or _FORBIDDEN.search(key):
-            raise ValueError(f"{key[:80]!r} cannot be a memcached key")
-        return key
+        return _full(self.name, member)
+
+
+@lru_cache(maxsize=65_536)
+def _full(name: str, member: str) -> str:
+    """The key, spelled and checked. Remembered: a board of thousands asks for the same ones again and again."""
+    key = name.format(member)
+    if len(key) > LONGEST_KEY or _FORBIDDEN.search(key):
+        raise ValueError(f"{key[:80]!r} cannot be a memcached key")
+    return key
 
 
 SNAPSHOT = Key(

@@ -45,7 +45,8 @@ class Membership:
             for seen in self._seen.values():
                 seen.moved_at += now - self._looked_at
         self._looked_at = now
-        self._seen = {who: seen for who, seen in self._seen.items() if who in expected}
+        still = frozenset(expected)
+        self._seen = {who: seen for who, seen in self._seen.items() if who in still}
         for who in expected:
             seq = beats.get(who, -1)
             seen = self._seen.setdefault(who, _Seen(seq, now))
