@@ -37,7 +37,7 @@ class Key:
 
 @lru_cache(maxsize=65_536)
 def _full(name: str, member: str) -> str:
-    """The key, spelled and checked; remembered, since a board of thousands asks for the same again and again."""
+    """The key, spelled and checked; remembered, since a board of thousands asks for the same ones."""
     key = name.format(member)
     if len(key) > LONGEST_KEY or _FORBIDDEN.search(key):
         raise ValueError(f"{key[:80]!r} cannot be a memcached key")
