@@ -87,10 +87,12 @@ class Sight:
         return self._ranking(self.snapshot, service, override)
 
     def _ranking(self, snapshot: Snapshot, service: str, override: int | None) -> Ranking:
-        """Made again only when the snapshot or the override is another: to sort a thousand takes a while."""
+        """Made again only when tasks, nodes or the override are others: to sort a thousand takes a while."""
         known = self._rankings.get(service)
-        if known is not None and known[0] is snapshot and known[1] == override:
-            return known[2]
+        if known is not None and known[1] == override:
+            before = known[0]
+            if before is snapshot or (before.tasks is snapshot.tasks and before.nodes == snapshot.nodes):
+                return known[2]
         made = Ranking(task.id for task in preference(snapshot, service, override))
         self._rankings[service] = (snapshot, override, made)
         return made

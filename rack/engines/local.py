@@ -94,6 +94,7 @@ class LocalEngine:
         self._leaving = False
         self._unsaved = False
         self._strays = False
+        self._other_logs: frozenset[str] = frozenset()
         self._lock_file: IO[str] | None = None
         self._selector = selectors.DefaultSelector()
         self._prober = Prober(self._selector, clock, self._timing, self._judged)
@@ -398,7 +399,7 @@ class LocalEngine:
             self._strays = False
             processes.end_strays(self._directory, self._replicas)
         snapshot = self._ledger.snapshot(self._rack)
-        known = {task.name for task in snapshot.tasks}
+        known = {task.name for task in snapshot.tasks} | self._other_logs
         for service in snapshot.services:
             known |= {task.name for task in self._ledger.history(service.name)}
         try:

@@ -19,11 +19,11 @@ from typing import Any
 import structlog
 
 from clawbucket.core.model import Snapshot, Task, TaskState
-from rack.engines import processes, replica_logs
+from rack.engines import processes
 from rack.engines.adoption import adopt
 from rack.engines.ledger import Stop
 from rack.engines.local import LocalEngine
-from rack.engines.sim_workers import Hiring, Worker, listen_to, packed_task, stop_listening
+from rack.engines.sim_workers import Hiring, Worker, listen_to, log_of, packed_task, stop_listening
 from rack.engines.state import State
 
 log = structlog.get_logger(__name__)
@@ -60,6 +60,7 @@ class SimEngine(LocalEngine):
         self._workers: list[Worker] = []
         self._home: dict[str, Worker] = {}
         self._back_at: dict[str, float] = {}
+        self._other_logs = frozenset(log_of(node.hostname) for node in nodes)
         self._ending = False
 
     # Engine ----------------------------------------------------------------------------------------
@@ -246,10 +247,6 @@ class SimEngine(LocalEngine):
         )
         self._back_at[node_id] = self._clock.monotonic() + (AWAY if others else ALONE_AWAY)
         self._ledger.node_is(node_id, "down")
-
-    def _tidy(self) -> None:
-        super()._tidy()
-        replica_logs.trim(self._directory)  # the workers' logs
 
     def _empty(self) -> bool:
         return super()._empty() and not self._workers

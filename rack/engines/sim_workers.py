@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from clawbucket.core.model import Task
 from clawbucket.settings import variable_of
-from rack.engines import processes
+from rack.engines import processes, replica_logs
 from rack.engines.processes import BIND_FD, LIFELINE_FD, Replica
 from rack.packed import talk
 
@@ -100,6 +100,11 @@ def packed_task(task: Task) -> dict[str, Any]:
     return {"id": task.id, "name": task.name, "service": task.service, "slot": task.slot}
 
 
+def log_of(hostname: str) -> str:
+    """What the log of a node's workers is called, beside those of tasks."""
+    return f"worker-{hostname}"
+
+
 class Hiring:
     """Starts workers, and finds those that run."""
 
@@ -128,7 +133,7 @@ class Hiring:
         listener = processes.listen()
         with listener:
             address = "{}:{}".format(*listener.getsockname())
-            log_file = self._directory / f"worker-{hostname}.log"
+            log_file = replica_logs.path_of(self._directory / "logs", log_of(hostname))
             pid = processes.spawn(self._command, environment, log_file, listener, self._lifeline_fd)
             process = Replica(pid, processes.born(pid))
             record = WorkerRecord(self._run, node_id, pid, process.created, address)

@@ -127,3 +127,15 @@ def test_an_engine_of_another_run_ends_the_workers_that_it_finds(rig: SimRig):
     come_true(lambda: not any(map(alive, pids)))
     after = until(rig.engine, all_run)
     assert not {task.id for task in before.tasks} & {task.id for task in after.tasks}
+
+
+def test_workers_logs_are_kept_beside_the_tasks(rig: SimRig, monkeypatch: pytest.MonkeyPatch):
+    """Where ./claw logs finds them; tidying up lets them be."""
+    monkeypatch.setattr("rack.engines.local._TIDY_LOGS", 0.05)
+    until(rig.engine, all_run)
+    stray = rig.directory / "logs" / "nobody.log"
+    stray.write_text("of a task that nobody knows")
+    come_true(lambda: not stray.exists(), timeout=10.0)
+    assert {path.name for path in (rig.directory / "logs").glob("worker-*")} == {
+        "worker-node-1.log", "worker-node-2.log"
+    }  # fmt: skip
