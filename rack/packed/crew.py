@@ -128,7 +128,7 @@ class Crew:
             self._begin(self._due.popleft()[1])
         for task_id, loops in self._wheel.turn(now):
             self.current = loops.memory.task_name
-            loops.runner.step(self._clock.monotonic())
+            loops.runner.step(self._wheel.at)
             if not loops.mind.idle:
                 loops.mind.step()
             if task_id in self._new:

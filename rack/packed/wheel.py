@@ -6,20 +6,25 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-CYCLE = 0.1
-"""Seconds in which everybody is stepped once: the shortest period of any loop (clawbucket/loops)."""
+CYCLE = 0.101
+"""Seconds in which everybody is stepped once: a hair more than the shortest period of any loop, so that what
+is due 0.1 s later is due at the next step, and not a whole cycle after it."""
 SLICES = 4
 """Parts of a cycle. What a part's troopers publish goes out together at its end."""
 
 
 class Wheel(Generic[T]):
-    """Who is stepped when. A wheel that is late turns on without making up for what it missed."""
+    """Who is stepped when. A wheel that is late turns on without making up for what it missed.
+
+    ``at`` is when the slice that turned last was due: what is due by then is to be done. The time at which it
+    did turn is later by chance, now more, now less.
+    """
 
     def __init__(self, now: float) -> None:
         self._slices: list[dict[str, T]] = [{} for _ in range(SLICES)]
         self._place: dict[str, int] = {}
         self._hand = 0
-        self._next_at = now
+        self._next_at = self.at = now
 
     def __len__(self) -> int:
         return len(self._place)
@@ -52,6 +57,7 @@ class Wheel(Generic[T]):
         """The slice that is due, if one is."""
         if now < self._next_at:
             return []
+        self.at = self._next_at
         self._next_at = max(self._next_at + CYCLE / SLICES, now - CYCLE / SLICES)
         self._hand = (self._hand + 1) % SLICES
         return list(self._slices[self._hand].items())

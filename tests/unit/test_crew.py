@@ -76,7 +76,7 @@ def test_who_is_told_to_end_releases_its_lease(world):
     world.crews[home].stop([leader])
     lease = world.gate.read(codecs.LEASE, "lease", world.bus.get(keys.LEADER.of(PRIMARY)))
     assert lease.released
-    world.run(0.3)
+    world.run(0.5)
     assert (leader, 0) in world.said[home]
     assert world.leader() not in {None, leader}
 
@@ -148,6 +148,7 @@ def test_a_wheel_steps_everybody_once_a_cycle():
     turns = [wheel.turn(index * CYCLE / SLICES + 1e-6) for index in range(SLICES)]
     assert sorted(item for turn in turns for _, item in turn) == [n for n in range(40) if n != 7]
     assert {len(turn) for turn in turns} <= {9, 10}
+    assert wheel.at == pytest.approx((SLICES - 1) * CYCLE / SLICES)
     late = [bool(wheel.turn(100.0)) for _ in range(4)]
     assert late == [True, True, True, False]
 
