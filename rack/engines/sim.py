@@ -104,7 +104,7 @@ class SimEngine(LocalEngine):
 
     def _take_up(self, state: State) -> None:
         now = self._clock.monotonic()
-        for worker in self._hiring.take_up(now):
+        for worker in self._hiring.take_up({node.id for node in state.nodes}, now):
             self._employ(worker)
             self._home |= dict.fromkeys(worker.tasks, worker)
         fronts = tuple(record for record in state.tasks if self._is_front(record.task))
@@ -121,8 +121,10 @@ class SimEngine(LocalEngine):
                 known.add(task.id)
                 self._ledger.adopted(task.id, home.process.pid, home.process.created)
                 self._ledger.healthy(task.id)
-        for task_id in self._home.keys() - known:
-            self._home[task_id].order("kill", task_id)
+        for task_id in self._home.keys() - known:  # of an older state file
+            stranger = self._home.pop(task_id)
+            stranger.tasks.discard(task_id)
+            stranger.order("kill", task_id)
         for node in self._ledger.snapshot(self._rack).nodes:
             self._staff(node.id)
 

@@ -11,7 +11,7 @@ import contextlib
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,14 +140,15 @@ class Hiring:
             # The connection waits in the socket's queue until the worker is up.
             return Worker(record, process, self._connected(address), now)
 
-    def take_up(self, now: float) -> list[Worker]:
-        """The workers of this run that a rack manager before this one left, with who lives in each."""
+    def take_up(self, nodes: Collection[str], now: float) -> list[Worker]:
+        """Those of this run's nodes that a rack manager before this one left, with who lives in each."""
         found = []
         for record in self._load():
             if not processes.is_same(record.pid, record.born, "") or processes.born(record.pid) is None:
                 continue
             process = Replica(record.pid, record.born)
-            worker = self._greeted(record, process, now) if record.run == self._run else None
+            ours = record.run == self._run and record.node_id in nodes
+            worker = self._greeted(record, process, now) if ours else None
             if worker is None:
                 log.warning("sim worker of another time is ended", pid=record.pid)
                 process.signal(signal.SIGKILL)

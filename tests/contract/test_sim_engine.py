@@ -139,3 +139,36 @@ def test_workers_logs_are_kept_beside_the_tasks(rig: SimRig, monkeypatch: pytest
     assert {path.name for path in (rig.directory / "logs").glob("worker-*")} == {
         "worker-node-1.log", "worker-node-2.log"
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_troopers_of_a_lost_state_file_are_ended(rig: SimRig):
+    """Their nodes are not known any more, and so neither are they nor their workers."""
+    before = until(rig.engine, all_run)
+    pids = {worker.record.pid for worker in rig.workers}
+    rig.engine.close()
+    (rig.directory / "rack.json").unlink()
+    nodes = {node.id for node in before.nodes}
+    rig.succeed()
+    after = until(rig.engine, all_run)
+    assert not {task.id for task in before.tasks} & {task.id for task in after.tasks}
+    assert not nodes & {node.id for node in after.nodes}
+    assert not pids & {worker.record.pid for worker in rig.workers}
+
+
+@pytest.mark.slow
+def test_troopers_that_the_state_file_does_not_have_are_ended(rig: SimRig):
+    """A worker that is taken up lets go of whom nobody knows, and the engine goes on."""
+    until(rig.engine, all_run)
+    path = rig.directory / "rack.json"
+    older = path.read_bytes()
+    rig.engine.scale(A, 4)
+    before = until(rig.engine, all_run)
+    rig.engine.close()
+    path.write_bytes(older)
+    rig.succeed()
+    come_true(lambda: sum(len(worker.tasks) for worker in rig.workers) == 2)
+    after = until(rig.engine, all_run)
+    assert ids(after, A) == ids(before, A)[:2]
+    rig.engine.scale(A, 3)
+    until(rig.engine, all_run)
