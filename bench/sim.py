@@ -25,6 +25,7 @@ from clawbucket.bus.memcached import MemcachedBus
 from clawbucket.core.membership import BEAT_EVERY
 from clawbucket.core.model import Task
 from clawbucket.core.records import Lease
+from rack.packed import talk
 
 SERVICE = "clawbucket_clawbucket"
 COUNTS = (10, 100, 1000, 5000)
@@ -47,13 +48,14 @@ def _of_size(count: int, pairs: int) -> list[Figure]:
         started = time.monotonic() - running.started
         bus = MemcachedBus("127.0.0.1", running.memcached_port())
         threading.Event().wait(_SETTLE)
-        before, load = _stats(running.memcached_port()), Load.of(running)
+        before, packed, load = _stats(running.memcached_port()), _packed(running), Load.of(running)
         seen = _watch(bus, tasks)
         after, cost = _stats(running.memcached_port()), load.since()
+        packed = [later - sooner for later, sooner in zip(_packed(running), packed, strict=True)]
         took = _takeovers(running, bus, pairs)
         memory = [process.memory_full_info().uss / 2**20 for process in load.of_kind("workers")]
     bar = count == 1000
-    ops = (after - before - seen.asked) / seen.seconds / count
+    every, own = (keys / seen.seconds / count for keys in (after - before - seen.asked, sum(packed)))
     loops = cost["workers"] + cost["fronts"]
 
     def limited(name: str, value: float, unit: str, limit: float, raw: list[float]) -> Figure:
@@ -75,7 +77,8 @@ def _of_size(count: int, pairs: int) -> list[Figure]:
             limited(f"{said}heartbeat late, p{share}", percentile(seen.late, share / 100), "s", 1.0, [])
             for share in (50, 99)
         ),
-        limited(f"{said}bus operations of a trooper", ops, "/s", 4.0, []),
+        limited(f"{said}bus keys read and written by a packed trooper", own, "/s", 4.0, []),
+        Figure(f"{said}the same by all, the fronts' boards among them", every, "/s"),
         limited(f"{said}manager killed -> next confirmed, p50", percentile(took, 0.50), "s", 1.0, took),
         limited(f"{said}manager killed -> next confirmed, p99", percentile(took, 0.99), "s", 2.2, took),
     ]  # fmt: skip
@@ -281,6 +284,24 @@ def _seconds(processes: Iterable[psutil.Process]) -> float:
             continue
         total += times.user + times.system
     return total
+
+
+def _packed(running: RunningRack) -> list[int]:
+    """Keys that each worker has asked for so far, as it tells its engine every second."""
+    token = (running.run_dir / "rack-token").read_text().strip()
+    told = []
+    for record in orjson.loads((running.run_dir / "rack" / "workers.json").read_bytes()):
+        host, _, port = record["address"].rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5.0) as connection:
+            connection.sendall(talk.line({"token": token}))
+            lines, asked = talk.Lines(), None
+            while asked is None:
+                piece = connection.recv(1 << 20)
+                if not piece:
+                    raise AssertionError("a worker hung up")
+                asked = next((m["asked"] for m in lines.feed(piece) if "asked" in m), None)
+            told.append(int(asked))
+    return told
 
 
 def _stats(port: int) -> int:

@@ -120,7 +120,7 @@ class Worker:
             self._running = []
         if now - self._alive_at >= talk.ALIVE_EVERY:
             self._alive_at = now
-            self._tell({"alive": len(self._crew.here)})
+            self._tell({"alive": len(self._crew.here), "asked": self._crew.asked})
 
     def _tell(self, message: dict[str, Any]) -> None:
         for caller in list(self._callers):

@@ -98,6 +98,11 @@ class Crew:
         """The ids of who lives here, or is about to."""
         return [*self._wheel.names, *(task.id for _, task in self._due)]
 
+    @property
+    def asked(self) -> int:
+        """How many keys the bus was asked to read or to write."""
+        return self._bus.asked
+
     def start(self, tasks: Iterable[Packed]) -> None:
         """Have these live, many of them one after another. One that lives here already is let be."""
         known = set(self.here)

@@ -67,7 +67,10 @@ class _Lease:
 
 
 class SharedBus:
-    """A Bus over another, for one thread. ``services`` are those whose leases are looked at."""
+    """A Bus over another, for one thread. ``services`` are those whose leases are looked at.
+
+    ``asked`` counts the keys that the bus was asked to read or to write, ``lost`` those that it did not take.
+    """
 
     def __init__(self, bus: Bus, clock: Clock, services: Iterable[str]) -> None:
         self._bus, self._clock = bus, clock
@@ -82,7 +85,7 @@ class SharedBus:
         self._leases = {key: _Lease(key) for key in map(keys.LEADER.of, names)}
         self._waiting: dict[str, tuple[bytes, int]] = {}
         self._outage: tuple[float, ClawError] | None = None
-        self.lost = 0
+        self.asked = self.lost = 0
 
     # What is shared ----------------------------------------------------------------------------------
 
@@ -111,6 +114,7 @@ class SharedBus:
         waiting, self._waiting = self._waiting, {}
         if not waiting:
             return
+        self.asked += len(waiting)
         try:
             self._bus.set_many(waiting)
         except ClawError:
@@ -129,7 +133,10 @@ class SharedBus:
             found = self._fresh_lease(lease)
             return found[0] if found else None
         waiting = self._waiting.get(key)
-        return waiting[0] if waiting else self._bus.get(key)
+        if waiting is not None:
+            return waiting[0]
+        self.asked += 1
+        return self._bus.get(key)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The values that exist, each as ``get`` gives it; one round trip for those that are not shared."""
@@ -143,6 +150,7 @@ class SharedBus:
             else:
                 others.append(key)
         if others:
+            self.asked += len(others)
             values.update(self._bus.get_many(others))
         return values
 
@@ -151,6 +159,7 @@ class SharedBus:
         lease = self._leases.get(key)
         if lease is not None:
             return self._fresh_lease(lease)
+        self.asked += 1
         return self._bus.gets(key)
 
     def set(self, key: str, value: bytes, ttl: int) -> None:
@@ -191,6 +200,7 @@ class SharedBus:
     def _fresh_lease(self, lease: _Lease) -> tuple[bytes, CasToken] | None:
         now = self._clock.monotonic()
         if now - lease.asked_at >= AGES["now"]:
+            self.asked += 1
             found = self._asked(lambda: self._bus.gets(lease.key), now)
             # The very bytes of before stay the very object, so that nobody parses them again.
             if found is not None and lease.found is not None and found[0] == lease.found[0]:
@@ -202,6 +212,7 @@ class SharedBus:
         """What the bus has now; where it is what it was, the very object of before."""
         found: dict[str, bytes] = {}
         wanted = list(look.keys)
+        self.asked += len(wanted)
         for start in range(0, len(wanted), MOST_AT_ONCE):
             found |= self._bus.get_many(wanted[start : start + MOST_AT_ONCE])
         for key, value in found.items():
@@ -224,6 +235,7 @@ class SharedBus:
 
     def _write(self, key: str, write: Callable[[], T]) -> T:
         self._publish_first()
+        self.asked += 1
         try:
             return write()
         finally:

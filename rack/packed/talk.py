@@ -11,7 +11,7 @@ and news the other::
     {"here": [id, …]}          at first: who lives in this worker already
     {"running": [id, …]}       their loops have turned
     {"ended": [[id, code], …]}
-    {"alive": count}           every second
+    {"alive": count, "asked": keys}   every second: who lives here, and what the bus was asked so far
 """
 
 from __future__ import annotations

@@ -137,6 +137,10 @@ def test_the_bus_is_asked_little(world):
         patch.setattr(MemoryBus, "get_many", counted)
         world.run(2.0)
     assert calls / 2.0 / len(world.crews) < 40
+    before = sum(crew.asked for crew in world.crews)
+    world.run(10.0)
+    # Two crews' looks at what all share are some ninety keys a second, whatever their size.
+    assert (sum(crew.asked for crew in world.crews) - before) / 10.0 < 2 * 60 + 20 * 4
 
 
 def test_a_wheel_steps_everybody_once_a_cycle():
