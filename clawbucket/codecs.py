@@ -234,7 +234,7 @@ class Gate:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known_poison: OrderedDict[bytes, None] = OrderedDict()
-        self._plausible_tasks: tuple[Task, ...] | None = None
+        self._passed: tuple[Task, ...] = ()
 
     def read(self, codec: Codec[T], key: str, raw: bytes | None) -> T | None:
         """The value, or None where there is none or it is poison (logged once)."""
@@ -256,10 +256,14 @@ class Gate:
         return Reader(self, codec, key)
 
     def _plausible_snapshot(self, value: Snapshot) -> None:
-        """The codec gives the very tasks of before where nothing but number and time is new: they passed."""
-        passed = bool(value.tasks) and value.tasks is self._plausible_tasks
-        self._plausible(replace(value, tasks=(), ended={}) if passed else value)
-        self._plausible_tasks = value.tasks
+        """Only tasks that did not pass as they are are looked at: of thousands few change at once."""
+        if value.tasks and value.tasks is self._passed:  # the codec gives the very tasks of before
+            self._plausible(replace(value, tasks=(), ended={}))
+            return
+        passed = {task.id: task for task in self._passed}
+        fresh = tuple(task for task in value.tasks if passed.get(task.id) != task)
+        self._plausible(replace(value, tasks=fresh))
+        self._passed = value.tasks
 
     def _plausible(self, value: object) -> None:
         latest = self._clock.wall_ms() + _DAY_MS

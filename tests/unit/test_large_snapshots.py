@@ -95,3 +95,15 @@ def test_a_poisoned_number_is_found_where_the_tasks_are_known():
     gate, said = Gate(FakeClock()), snapshot(600)
     assert gate.read(codecs.SNAPSHOT, "k", codecs.SNAPSHOT.encode(said)) is not None
     assert gate.read(codecs.SNAPSHOT, "k", codecs.SNAPSHOT.encode(replace(said, seq=2**60))) is None
+
+
+def test_a_poisoned_task_is_found_among_known_ones():
+    """Only what is new of the tasks is looked at; that is, whatever else is known."""
+    gate, said = Gate(FakeClock()), snapshot(600)
+    assert gate.read(codecs.SNAPSHOT, "k", codecs.SNAPSHOT.encode(said)) is not None
+    for poisoned in (replace(said.tasks[7], message="x" * 2_000), replace(said.tasks[7], slot=10**12)):
+        tasks = (*said.tasks[:7], poisoned, *said.tasks[8:])
+        assert gate.read(codecs.SNAPSHOT, "k", codecs.SNAPSHOT.encode(replace(said, tasks=tasks))) is None
+    ended = {"x" * 2_000: TaskState.FAILED}
+    assert gate.read(codecs.SNAPSHOT, "k", codecs.SNAPSHOT.encode(replace(said, ended=ended))) is None
+    assert gate.read(codecs.SNAPSHOT, "k", codecs.SNAPSHOT.encode(replace(said, seq=9))) is not None
