@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 AGES = {"now": 0.1, "soon": 0.5, "inbox": 1.0}
 """Seconds that a look may be old: what is looked at in every tick (snapshot, overrides, leases, the running
-round), what is looked at in every beat (interval, chat, ARM, handoffs), and the troopers' inboxes."""
+round), what is looked at in every beat (interval, and the lists of all), and the troopers' inboxes."""
 OUTAGE = 0.25
 """Seconds for which a bus that failed a look is not looked at again: one failed, and may have taken a
 second."""
@@ -76,10 +76,8 @@ class SharedBus:
         self._bus, self._clock = bus, clock
         names = tuple(services)
         now = _Look((keys.SNAPSHOT.of(), keys.RPS_STATE.of(), *map(keys.OVERRIDE.of, names)), AGES["now"])
-        soon = _Look(
-            (keys.RPS_INTERVAL.of(), keys.CHAT.of(), keys.ARM_EVENTS.of(), keys.REVOLT_EVENTS.of()),
-            AGES["soon"],
-        )
+        lists = (key.of() for key in keys.ALL if key.cap and "{}" not in key.name)
+        soon = _Look((keys.RPS_INTERVAL.of(), *lists), AGES["soon"])
         self._inboxes = _Look((), AGES["inbox"])
         self._looks: dict[str, _Look] = {key: look for look in (now, soon) for key in look.keys}
         self._leases = {key: _Lease(key) for key in map(keys.LEADER.of, names)}
