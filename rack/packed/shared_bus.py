@@ -34,9 +34,13 @@ from clawbucket.ports import Bus, BusDown, BusInDoubt, CasToken, ClawError, Cloc
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-AGES = {"now": 0.1, "soon": 0.5, "inbox": 1.0}
-"""Seconds that a look may be old: what is looked at in every tick (snapshot, overrides, leases, the running
-round), what is looked at in every beat (interval, and the lists of all), and the troopers' inboxes."""
+AGES = {"lease": 0.04, "now": 0.1, "soon": 0.5, "inbox": 1.0}
+"""Seconds that a look may be old: leases; what else is looked at in every tick (snapshot, overrides, the
+running round); what is looked at in every beat (interval, and the lists of all); the troopers' inboxes.
+
+A lease's age and a cycle of the wheel together are less than the 0.15 s that candidates stand apart
+(core/election.py). Were they more, who gives a lease up would take it back before the preferred one saw it.
+"""
 OUTAGE = 0.25
 """Seconds for which a bus that failed a look is not looked at again: one failed, and may have taken a
 second."""
@@ -197,7 +201,7 @@ class SharedBus:
 
     def _fresh_lease(self, lease: _Lease) -> tuple[bytes, CasToken] | None:
         now = self._clock.monotonic()
-        if now - lease.asked_at >= AGES["now"]:
+        if now - lease.asked_at >= AGES["lease"]:
             self.asked += 1
             found = self._asked(lambda: self._bus.gets(lease.key), now)
             # The very bytes of before stay the very object, so that nobody parses them again.
