@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
@@ -13,10 +13,16 @@ from app.handoff_lines import handoff_lines
 from app.security import LoginCookie
 from app.services import Services
 from app.stream import RETRY_AFTER, state_of, state_unknown
+from app.view import DENSITIES, GROUPS, SORTS, View, sections
 from clawbucket.core import rps
 from clawbucket.core.board import Board
 from clawbucket.core.callsign import name_of
+from clawbucket.core.records import ChatMessage
+from clawbucket.core.revolt import RevoltEvent
 from clawbucket.ports import BusDown
+
+MOST_VIEWS = 50
+"""Ways to look of which the same board's fragments are kept: addresses are anybody's to make up."""
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -34,7 +40,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/")
     def page() -> Response:
         settings = services.settings
-        board, context = _look(services)
+        board, context = _look(services, View.of(request.args))
         html = render_template(
             "dashboard.html",
             hostname=settings.hostname,
@@ -51,7 +57,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/ui/squads")
     def squads() -> Response:
-        return fragment("_squads.html")
+        return fragment("_squads.html", View.of(request.args).of_tiles)
 
     @routes.get("/ui/chat")
     def chat() -> Response:
@@ -67,9 +73,10 @@ def blueprint(services: Services) -> Blueprint:
         lines = services.actions.asking.history(task_id)
         return _html(render_template("_talk.html", lines=lines, name=name_of(task_id)))
 
-    def fragment(template: str) -> Response:
-        board, context = _look(services)
-        return _html(draw_once(template, board, lambda: render_template(template, **context())))
+    def fragment(template: str, view: View = View()) -> Response:  # noqa: B008 - it is frozen
+        board, context = _look(services, view)
+        draw = lambda: render_template(template, **context())  # noqa: E731 - it is passed on once
+        return _html(draw_once((template, view), board, draw))
 
     return routes
 
@@ -77,51 +84,51 @@ def blueprint(services: Services) -> Blueprint:
 Context = dict[str, Any]
 
 
-def _look(services: Services) -> tuple[Board | None, Callable[[], Context]]:
+def _look(services: Services, view: View) -> tuple[Board | None, Callable[[], Context]]:
     """The board, and how to make what the templates need of it."""
     label = services.settings.label
     try:
         board = services.board.board()
     except BusDown as error:
         reason = str(error)
-        return None, lambda: {
-            "state": state_unknown(reason),
-            "tasks_of": lambda _: (),
-            "chat": (),
-            "colors": {},
-            "handoffs": tuple,
-            "label": label,
-        }
-    return board, lambda: _context(board, label)
+        return None, lambda: _context(state_unknown(reason), (), (), view, label)
+    return board, lambda: _context(state_of(board), board.chat, board.revolts, view, label)
 
 
-def _context(board: Board, label: str) -> Context:
-    state = state_of(board)
-
-    def tasks_of(service: str) -> list[State]:
-        return [task for task in state["tasks"].values() if task["service"] == service]
-
-    colors = {task["name"]: task["color"] for task in state["tasks"].values()}
+def _context(
+    state: State, chat: Sequence[ChatMessage], revolts: Sequence[RevoltEvent], view: View, label: str
+) -> Context:
     return {
         "state": state,
-        "tasks_of": tasks_of,
-        "chat": board.chat,
-        "colors": colors,
-        "handoffs": lambda: handoff_lines(board.revolts),
+        "view": view,
+        "sections": sections(state, view, label),
+        "density": view.drawn(len(state["tasks"])),
+        "choices": {"group": GROUPS, "sort": SORTS, "density": DENSITIES},
+        "chat": chat,
+        "colors": {task["name"]: task["color"] for task in state["tasks"].values()},
+        "handoffs": lambda: handoff_lines(revolts),
         "label": label,
     }
 
 
-def _once_a_board() -> Callable[[str, Board | None, Callable[[], str]], str]:
-    """Draws each fragment once a board: when a trooper joins, every open page asks in the same moment."""
-    drawn: dict[str, tuple[Board, str]] = {}
+Fragment = tuple[str, View]
 
-    def draw_once(name: str, board: Board | None, draw: Callable[[], str]) -> str:
+
+def _once_a_board() -> Callable[[Fragment, Board | None, Callable[[], str]], str]:
+    """Draws each fragment once a board: when a trooper joins, every open page asks in the same moment."""
+    drawn: dict[Fragment, str] = {}
+    of: Board | None = None
+
+    def draw_once(fragment: Fragment, board: Board | None, draw: Callable[[], str]) -> str:
+        nonlocal of
         if board is None:
             return draw()
-        if name not in drawn or drawn[name][0] is not board:
-            drawn[name] = (board, draw())
-        return drawn[name][1]
+        if board is not of or len(drawn) >= MOST_VIEWS:
+            drawn.clear()
+            of = board
+        if fragment not in drawn:
+            drawn[fragment] = draw()
+        return drawn[fragment]
 
     return draw_once
 

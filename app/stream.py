@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from app import wire
+from app import shown, wire
 from app.fanout import Fanout, Full, State, pruned
 from app.services import Services
 from clawbucket.core.board import Board
@@ -24,14 +24,15 @@ def state_of(board: Board) -> State:
 
     ``services`` by full name, ``tasks`` by id, ``peers`` by name, ``rps``, ``haiku``, and in ``chat`` and
     ``revolts`` a mark that changes when the chat or the handoffs do (their lines are fragments of their
-    own). Whole seconds, so that time alone does not make a new state more often than that.
+    own). ``swarm`` is all of it in one line. Whole seconds, so that time alone does not make a new state
+    more often than that.
     """
     services, tasks = {}, {}
     for squad in board.squads:
-        swarm = wire.swarm(squad)
-        for replica in swarm.pop("replicas"):
-            tasks[replica["id"]] = {**replica, "service": squad.service}
-        services[squad.service] = swarm
+        service, ranks = wire.swarm(squad), shown.ranks(squad.replicas)
+        for trooper, replica in zip(squad.replicas, service.pop("replicas"), strict=True):
+            tasks[trooper.id] = {**replica, **shown.of_trooper(trooper, squad, ranks[trooper.id])}
+        services[squad.service] = service
     throw = wire.rps(board)["state"] or {}
     return pruned(
         {
@@ -42,6 +43,7 @@ def state_of(board: Board) -> State:
             "engine_error": board.engine_error,
             "agent_problem": board.trouble.problem if board.trouble else None,
             "agent_mend": board.trouble.mend if board.trouble else None,
+            "swarm": shown.in_all(board.squads, board.primary),
             "services": services,
             "tasks": tasks,
             "rps": {**throw, "interval_seconds": board.interval_seconds},
@@ -56,8 +58,8 @@ def state_of(board: Board) -> State:
 def state_unknown(reason: str) -> State:
     """The state while nothing was ever read that could be shown."""
     return {
-        "unknown": reason, "services": {}, "tasks": {}, "rps": {}, "haiku": {}, "chat": _mark(()),
-        "revolts": _mark(()), "peers": {},
+        "unknown": reason, "swarm": {}, "services": {}, "tasks": {}, "rps": {}, "haiku": {},
+        "chat": _mark(()), "revolts": _mark(()), "peers": {},
     }  # fmt: skip
 
 

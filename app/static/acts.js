@@ -1,98 +1,95 @@
 // What people did, told back to them: htmx sends the forms, this says how it went. Where an element names
 // another by data-told, that one says it, else a toast does.
-"use strict";
-(() => {
-  const toasts = document.getElementById("toasts");
-  const IN_DOUBT = "No answer. It may or may not have happened: look before you try again.";
-  const MOST_NAMES = 3;
+const toasts = document.getElementById("toasts");
+const IN_DOUBT = "No answer. It may or may not have happened: look before you try again.";
+const MOST_NAMES = 3;
 
-  function toast(text, kind) {
-    const note = document.createElement("p");
-    note.className = kind;
-    note.textContent = text;
-    toasts.append(note);
-    while (toasts.children.length > 3) toasts.firstElementChild.remove();
-    setTimeout(() => note.remove(), kind === "good" ? 3000 : 8000);
+function toast(text, kind) {
+  const note = document.createElement("p");
+  note.className = kind;
+  note.textContent = text;
+  toasts.append(note);
+  while (toasts.children.length > 3) toasts.firstElementChild.remove();
+  setTimeout(() => note.remove(), kind === "good" ? 3000 : 8000);
+}
+
+function tell(element, text, kind) {
+  const place = document.getElementById(element.dataset.told);
+  if (!place) return toast(text, kind);
+  place.className = kind;
+  if (place.textContent !== text) place.textContent = text;
+}
+
+function answer(request) {
+  try {
+    return Object(JSON.parse(request.responseText));
+  } catch {
+    return {};
   }
+}
 
-  function tell(element, text, kind) {
-    const place = document.getElementById(element.dataset.told);
-    if (!place) return toast(text, kind);
-    place.className = kind;
-    if (place.textContent !== text) place.textContent = text;
-  }
+// The contract's errors are {"error": "<one clear sentence>"}; a proxy's may be anything.
+function sentence(request) {
+  return answer(request).error || `The answer was ${request.status} ${request.statusText}`.trim() + ".";
+}
 
-  function answer(request) {
-    try {
-      return Object(JSON.parse(request.responseText));
-    } catch {
-      return {};
-    }
-  }
-
-  // The contract's errors are {"error": "<one clear sentence>"}; a proxy's may be anything.
-  function sentence(request) {
-    return answer(request).error || `The answer was ${request.status} ${request.statusText}`.trim() + ".";
-  }
-
-  function on(name, act) {
-    document.body.addEventListener(name, (event) => {
-      if (event.target.matches("form, [data-told]")) act(event);
-    });
-  }
-
-  // A chat line that begins with @ tells whom it was passed on to, or why nobody.
-  function passedOn({ addressed, note }) {
-    if (note) toast(note, "warn");
-    else if (addressed) toast(`Passed on to ${addressed.length > MOST_NAMES ? `${addressed.length} troopers` : addressed.join(", ")}.`, "good");
-  }
-
-  function done(form, request) {
-    const { reset, said, reload } = form.dataset;
-    if (reset !== undefined) form.reset();
-    if (said) toast(said, "good");
-    passedOn(answer(request));
-    if (reload !== undefined) location.reload();
-  }
-
-  on("htmx:responseError", (event) => tell(event.target, sentence(event.detail.xhr), "bad"));
-  on("htmx:sendError", (event) => tell(event.target, IN_DOUBT, "bad"));
-  on("htmx:timeout", (event) => tell(event.target, IN_DOUBT, "bad"));
-  on("htmx:afterRequest", (event) => {
-    if (event.detail.successful && event.target.matches("form")) done(event.target, event.detail.xhr);
+function on(name, act) {
+  document.body.addEventListener(name, (event) => {
+    if (event.target.matches("form, [data-told]")) act(event);
   });
+}
 
-  // htmx tells of all that on the form itself, which nobody hears where its tile has left the page meanwhile.
-  on("htmx:beforeSend", ({ target, detail: { xhr } }) => xhr.addEventListener("loadend", () => {
-    if (target.isConnected) return;
-    if (xhr.status >= 200 && xhr.status < 300) done(target, xhr);
-    else tell(target, xhr.status ? sentence(xhr) : IN_DOUBT, "bad");
-  }));
+// A chat line that begins with @ tells whom it was passed on to, or why nobody.
+function passedOn({ addressed, note }) {
+  if (note) toast(note, "warn");
+  else if (addressed) toast(`Passed on to ${addressed.length > MOST_NAMES ? `${addressed.length} troopers` : addressed.join(", ")}.`, "good");
+}
 
-  // JSON is no HTML. htmx parses even what it swaps nowhere, and what people said in it may look like markup.
-  document.body.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.xhr.getResponseHeader("Content-Type")?.startsWith("application/json")) event.detail.shouldSwap = false;
+function done(form, request) {
+  const { reset, said, reload } = form.dataset;
+  if (reset !== undefined) form.reset();
+  if (said) toast(said, "good");
+  passedOn(answer(request));
+  if (reload !== undefined) location.reload();
+}
+
+on("htmx:responseError", (event) => tell(event.target, sentence(event.detail.xhr), "bad"));
+on("htmx:sendError", (event) => tell(event.target, IN_DOUBT, "bad"));
+on("htmx:timeout", (event) => tell(event.target, IN_DOUBT, "bad"));
+on("htmx:afterRequest", (event) => {
+  if (event.detail.successful && event.target.matches("form")) done(event.target, event.detail.xhr);
+});
+
+// htmx tells of all that on the form itself, which nobody hears where its tile has left the page meanwhile.
+on("htmx:beforeSend", ({ target, detail: { xhr } }) => xhr.addEventListener("loadend", () => {
+  if (target.isConnected) return;
+  if (xhr.status >= 200 && xhr.status < 300) done(target, xhr);
+  else tell(target, xhr.status ? sentence(xhr) : IN_DOUBT, "bad");
+}));
+
+// JSON is no HTML. htmx parses even what it swaps nowhere, and what people said in it may look like markup.
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.xhr.getResponseHeader("Content-Type")?.startsWith("application/json")) event.detail.shouldSwap = false;
+});
+
+// Where there is a choice of racks, the chosen one is named in the question. A trooper that is held stays.
+document.body.addEventListener("htmx:confirm", (event) => {
+  const { elt, issueRequest } = event.detail;
+  if (!elt.matches("form")) return;
+  const chosen = elt.querySelector("option[data-confirm]:checked");
+  const held = elt.querySelector("[aria-disabled=true]");
+  if (!chosen && !held) return;
+  event.preventDefault();
+  if (!held && confirm(chosen.dataset.confirm)) issueRequest(true);
+});
+
+// A browser lets a page write to the clipboard under https and on localhost only.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", () => {
+    navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent).then(
+      () => toast("Copied.", "good"),
+      () => toast("The browser does not let this page copy; select the command instead.", "bad"),
+    );
   });
-
-  // Where there is a choice of racks, the chosen one is named in the question. A trooper that is held stays.
-  document.body.addEventListener("htmx:confirm", (event) => {
-    const { elt, issueRequest } = event.detail;
-    if (!elt.matches("form")) return;
-    const chosen = elt.querySelector("option[data-confirm]:checked");
-    const held = elt.querySelector("[aria-disabled=true]");
-    if (!chosen && !held) return;
-    event.preventDefault();
-    if (!held && confirm(chosen.dataset.confirm)) issueRequest(true);
-  });
-
-  // A browser lets a page write to the clipboard under https and on localhost only.
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.hidden = !navigator.clipboard;
-    button.addEventListener("click", () => {
-      navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent).then(
-        () => toast("Copied.", "good"),
-        () => toast("The browser does not let this page copy; select the command instead.", "bad"),
-      );
-    });
-  }
-})();
+}

@@ -38,7 +38,7 @@ BINDINGS = tuple(
     f"data-{kind}" for kind in ("text", "show", "unless", "attrs", "value", "checked", "next", "disabled")
 )
 OPTIONAL = {
-    "tasks": {"move", "outcome", "from_rack"},
+    "tasks": {"move", "outcome", "from_rack", "change", "lead_move", "epoch"},
     "peers": {"problem"},
     "services": {"error"},
     "rps": {"choice", "from", "round"},

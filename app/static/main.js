@@ -1,0 +1,4 @@
+// What the page is made of. Each module finds its own part of the page and leaves the others' alone.
+import "./patcher.js";
+import "./acts.js";
+import "./talk.js";
