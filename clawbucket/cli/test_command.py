@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from clawbucket.cli import provision
+from clawbucket.cli import provision, second_look
 from clawbucket.cli.children import ROOT
 from clawbucket.cli.models_command import answering
 from clawbucket.cli.steps import Step, lint_steps, module, run, run_all
@@ -57,8 +57,9 @@ def test(ollama: bool, no_docker: bool, pytest_arguments: tuple[str, ...]) -> No
 
     Installs memcached, chromium, Docker and shellcheck if they are missing and this is root. With
     arguments the linters are left out and pytest gets the arguments. Unit and contract tests run side by
-    side where there are cores for it; the rest follows alone, since it measures and kills. The last line
-    is pytest's summary; the exit status is that of what failed first. Everywhere else than with --ollama
+    side where there are cores for it; the rest follows alone, since it measures and kills. Without
+    arguments, up to three tests that failed are run once more, alone: what passes then is named as a race,
+    what fails twice fails the run. The exit status is that of what failed first. Everywhere but with --ollama
     a fake Ollama is asked, and pytest's summary counts the tests that need the real one as deselected.
     """
     if ollama:
@@ -79,11 +80,14 @@ def test(ollama: bool, no_docker: bool, pytest_arguments: tuple[str, ...]) -> No
     if names_paths(pytest_arguments):
         raise SystemExit(_pytest("pytest", [*options, *pytest_arguments], SESSION_BUDGET))
     wanted = [room for room in rooms(ROOT / "tests") if not (no_docker and room == "tests/docker")]
-    raise SystemExit(_both([*options, *pytest_arguments], wanted))
+    second_look.forget()
+    statuses, cut_short = _both([*options, *pytest_arguments], wanted)
+    failed = [] if pytest_arguments else second_look.worth_it(statuses, cut_short=cut_short)
+    raise SystemExit(_look_again(failed) if failed else _status(statuses))
 
 
-def _both(arguments: Sequence[str], wanted: Sequence[str]) -> int:
-    """Pytest for what may run side by side, then for the rest; the status of what failed first."""
+def _both(arguments: Sequence[str], wanted: Sequence[str]) -> tuple[list[int], bool]:
+    """Pytest for what may run side by side, then for the rest: how each ended, and whether time ran out."""
     began = time.monotonic()
     quick = [room for room in wanted if _place(Path(room)) in SIDE_BY_SIDE]
     rest = [room for room in wanted if room not in quick]
@@ -92,8 +96,24 @@ def _both(arguments: Sequence[str], wanted: Sequence[str]) -> int:
     first = _pytest("pytest, side by side", [*beside, *arguments, *quick], SESSION_BUDGET)
     left = max(1, SESSION_BUDGET - round(time.monotonic() - began))
     second = _pytest("pytest, one by one", [*arguments, *rest], left)
-    said = [status for status in (first, second) if status != NOTHING_COLLECTED] or [first]
+    return [first, second], time.monotonic() - began >= SESSION_BUDGET
+
+
+def _status(statuses: Sequence[int]) -> int:
+    """That of what failed first; a session in which nothing fitted counts only where that is both."""
+    said = [status for status in statuses if status != NOTHING_COLLECTED] or [NOTHING_COLLECTED]
     return next((status for status in said if status != 0), 0)
+
+
+def _look_again(failed: Sequence[str]) -> int:
+    """The status of those tests when they are run once more, alone."""
+    _say(f"{len(failed)} failed; once more, alone, to tell a race from a fault")
+    status = _pytest("pytest, a second look", failed, second_look.SECONDS)
+    if status == 0:
+        _say("passed the second time, so each is a race of ours to find (CONTRIBUTING.md, Flaky tests):")
+        for each in failed:
+            _say(f"  {each}")
+    return status
 
 
 def _pytest(name: str, arguments: Sequence[str], seconds: int) -> int:
