@@ -13,7 +13,7 @@ def of_trooper(trooper: Trooper, squad: Squad, rank: int) -> State:
     """What a tile shows of a trooper and the contract's replica object has not.
 
     ``rank`` in its service; ``change``: what its last round did to its score; ``lead_move``: what it met
-    in that round; ``epoch``: of the lease, where it manages; ``band``: which colour of a heat map its score has.
+    in that round; ``epoch``: of the lease, where it manages; ``band``: its score's colour in a heat map.
     """
     move, outcome = trooper.move, trooper.outcome
     return {
@@ -28,11 +28,11 @@ def of_trooper(trooper: Trooper, squad: Squad, rank: int) -> State:
 
 
 FAR = 10
-"""Points from nought at which a score has an outer colour: after 300 rounds half of all have (a random walk)."""
+"""Points from nought at which a score has an outer colour: half of all have one after 300 rounds."""
 
 
 def band(score: int) -> str:
-    """Which of a heat map's five colours a score has. Fixed steps, so that nobody's depends on the others'."""
+    """Which of a heat map's five colours a score has. In fixed steps: nobody's depends on the others'."""
     if abs(score) >= FAR:
         return "high" if score > 0 else "low"
     return "more" if score > 0 else "less" if score < 0 else "even"

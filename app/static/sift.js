@@ -69,11 +69,12 @@ export function sift(text) {
 onChange((ids) => {
   if (ids === null) judgeAll();
   else if (!filter.empty) mark(judge(ids));
-  if (!filter.empty && !timer) timer = setTimeout(say, NEWS);
+  if (!filter.empty && !timer) timer = setTimeout(say, ids === null ? TYPED : NEWS);
 });
 
 // What is hidden stays so while the list around it is morphed: `hidden` of a tile is nobody else's.
 const { callbacks } = Idiomorph.defaults;
 const before = callbacks.beforeAttributeUpdated;
+/** @param {string} name @param {Element} node @param {string} change */
 callbacks.beforeAttributeUpdated = (name, node, change) =>
   !(name === "hidden" && node.classList.contains("tile")) && before(name, node, change);
