@@ -1,7 +1,7 @@
 // A square of the heat map is read out with all that its colour and its glyph say. Only those that changed are
 // told anew; what a mouse shows is made when it comes.
 import { onChange } from "./changes.js";
-import { part } from "./parts.js";
+import { at } from "./page.js";
 import { tasks } from "./pausing.js";
 
 /** The words of templates/_brief.html's cell. @param {any} task */
@@ -32,7 +32,7 @@ onChange((ids) => {
   }
 });
 
-part("squads").addEventListener("pointerover", (event) => {
+at("squads", HTMLElement).addEventListener("pointerover", (event) => {
   const cell = /** @type {Element} */ (event.target).closest(".tile.cell");
   const task = cell && taskOf(cell);
   if (task) cell.setAttribute("title", `${label(task)}, on ${task.node}`);

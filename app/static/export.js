@@ -1,5 +1,6 @@
 // The board as it is seen, in a file: those troopers whom the filter shows, in the order in which they stand.
-import { announce, part } from "./parts.js";
+import { announce } from "./announce.js";
+import { at } from "./page.js";
 import { tasks } from "./pausing.js";
 import { swarm } from "./patcher.js";
 
@@ -35,11 +36,11 @@ function seen() {
   return tiles.map((tile) => known[tile.id.slice("task-".length)]).filter(Boolean);
 }
 
-/** @param {any[]} troopers @param {string} at */
-function json(troopers, at) {
-  const view = Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (part("view"))));
+/** @param {any[]} troopers @param {string} when */
+function json(troopers, when) {
+  const view = Object.fromEntries(new FormData(at("view", HTMLFormElement)));
   const rack = swarm.state?.rack ?? "";
-  return `${JSON.stringify({ rack, at, paused: swarm.paused, view, shown: troopers.length, of: Object.keys(tasks()).length, troopers }, null, 1)}\n`;
+  return `${JSON.stringify({ rack, at: when, paused: swarm.paused, view, shown: troopers.length, of: Object.keys(tasks()).length, troopers }, null, 1)}\n`;
 }
 
 /** @param {string} text @param {string} type @param {string} name */
@@ -55,13 +56,13 @@ function save(text, type, name) {
 /** @param {"json" | "csv"} kind */
 function take(kind) {
   const troopers = seen();
-  const at = new Date().toISOString().replace(/\.\d+Z$/, "Z");
+  const when = new Date().toISOString().replace(/\.\d+Z$/, "Z");
   const rack = (document.querySelector(".title .chip")?.textContent ?? "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40);
-  const filtered = /** @type {HTMLInputElement} */ (part("q")).value.trim() ? "-filtered" : "";
-  const name = `troopers-${rack || "rack"}${filtered}-${at.replaceAll(/[-:]/g, "")}.${kind}`;
-  save(kind === "json" ? json(troopers, at) : csv(troopers), kind === "json" ? "application/json" : "text/csv;charset=utf-8", name);
+  const filtered = at("q", HTMLInputElement).value.trim() ? "-filtered" : "";
+  const name = `troopers-${rack || "rack"}${filtered}-${when.replaceAll(/[-:]/g, "")}.${kind}`;
+  save(kind === "json" ? json(troopers, when) : csv(troopers), kind === "json" ? "application/json" : "text/csv;charset=utf-8", name);
   announce(`${troopers.length} troopers saved in ${name}.`);
 }
 
-part("export-json").addEventListener("click", () => take("json"));
-part("export-csv").addEventListener("click", () => take("csv"));
+at("export-json", HTMLElement).addEventListener("click", () => take("json"));
+at("export-csv", HTMLElement).addEventListener("click", () => take("csv"));

@@ -43,7 +43,7 @@ export const KEYS = new Map(Object.entries({
   move: begins("move", MOVES),
   against: begins("lead_move", MOVES),
   outcome: begins("outcome", ["win", "loss", "draw"]),
-  agent: begins("agent"),
+  agent: begins("agent", ["off", "unknown", "ok", "unreachable", "model_missing", "misconfigured", "failing"]),
   source: begins("words_source"),
   score: number("score"),
   change: number("change"),

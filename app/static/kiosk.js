@@ -1,8 +1,8 @@
 // The board on a wall: `?kiosk=1`, or the button. No controls, larger type (css/view.css), and a way out.
-import { part } from "./parts.js";
+import { at } from "./page.js";
 
 const root = document.documentElement;
-const out = part("kiosk-out");
+const out = at("kiosk-out", HTMLAnchorElement);
 let full = false; // whether the browser gave the whole screen
 
 /** Whether the page is one now. */
@@ -14,7 +14,7 @@ export function kiosk(on) {
   const lost = document.activeElement; // the button that was pressed goes with the bar, and the link without it
   root.toggleAttribute("data-kiosk", on);
   if (on && lost?.closest(".view")) out.focus();
-  if (!on && lost === out) part("kiosk").focus();
+  if (!on && lost === out) at("kiosk", HTMLElement).focus();
   if (!on && document.fullscreenElement) document.exitFullscreen().catch(() => undefined);
 }
 

@@ -1,12 +1,12 @@
 // Tiles keep their places while somebody looks, whatever becomes of their scores. Where the order on the page
 // is no longer the one asked for, a button offers to sort again.
 import { onChange } from "./changes.js";
-import { part } from "./parts.js";
+import { at } from "./page.js";
 import { tasks } from "./pausing.js";
 
 const EVERY = 2000; // ms between two checks
-const again = part("sort-again");
-const sort = /** @type {HTMLSelectElement} */ (part("view-sort"));
+const again = at("sort-again", HTMLElement);
+const sort = at("view-sort", HTMLSelectElement);
 let timer = 0;
 
 /** By what each order sorts before the slot (app/view.py). A task's slot, name and node never change. */
@@ -52,5 +52,5 @@ onChange((ids) => {
 again.addEventListener("click", () => {
   again.hidden = true;
   sort.focus(); // the button is about to go
-  htmx.trigger(part("squads"), "claw:squads");
+  htmx.trigger(at("squads", HTMLElement), "claw:squads");
 });

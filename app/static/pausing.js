@@ -1,10 +1,11 @@
 // The button that holds the page still. The stream is read all the while, and what was missed is counted.
 import { everybody } from "./changes.js";
 import { pause, swarm } from "./patcher.js";
-import { announce, part } from "./parts.js";
+import { announce } from "./announce.js";
+import { at } from "./page.js";
 
-const button = part("pause");
-const said = part("pause-said");
+const button = at("pause", HTMLElement);
+const said = at("pause-said", HTMLElement);
 /** The records that the page shows while it is held still. @type {Record<string, any> | null} */
 let held = null;
 

@@ -2,13 +2,13 @@
 // whose record changed are looked at again; all of them, when the filter is another one or tiles were drawn.
 import { onChange } from "./changes.js";
 import { compile } from "./filter.js";
-import { part } from "./parts.js";
+import { at } from "./page.js";
 import { tasks } from "./pausing.js";
 
 const TYPED = 250; // ms after the last key until it is said
 const NEWS = 2000; // ms between two sayings while the troopers change
-const said = part("q-said");
-const box = part("q");
+const said = at("q-said", HTMLElement);
+const box = at("q", HTMLInputElement);
 let filter = compile("");
 /** Who is filtered out. @type {Set<string>} */
 const out = new Set();

@@ -1,6 +1,7 @@
 // The bar over the board, and the page's address: what one chooses is in it, so that a link, a reload, Back
 // and Forward show the same. The server draws; a change of group, sort or density asks it to draw anew.
-import { announce, part } from "./parts.js";
+import { announce } from "./announce.js";
+import { at } from "./page.js";
 import { sift } from "./sift.js";
 import "./cells.js";
 import "./export.js";
@@ -10,10 +11,10 @@ import { inKiosk, kiosk } from "./kiosk.js";
 const DRAWN = ["group", "sort", "density"];
 const SETTLED = 400; // ms after the last key until the filter is in the address
 const ASK_AGAIN = 2000; // ms after which a drawing that did not come is asked for again
-const form = /** @type {HTMLFormElement} */ (part("view"));
-const q = /** @type {HTMLInputElement} */ (part("q"));
-const squads = part("squads");
-const selects = DRAWN.map((name) => /** @type {HTMLSelectElement} */ (part(`view-${name}`)));
+const form = at("view", HTMLFormElement);
+const q = at("q", HTMLInputElement);
+const squads = at("squads", HTMLElement);
+const selects = DRAWN.map((name) => at(`view-${name}`, HTMLSelectElement));
 let typing = 0;
 let askedAt = 0;
 
@@ -78,7 +79,7 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   remember("replaceState");
 });
-part("kiosk").addEventListener("click", () => {
+at("kiosk", HTMLElement).addEventListener("click", () => {
   remember("replaceState");
   kiosk(true);
   remember("pushState");

@@ -14,7 +14,7 @@ OTTER = {
     "desired_state": "running", "freshness": "alive", "arm": "on", "is_manager": True,
     "manager_confirmed": True, "score": -3, "change": "\N{MINUS SIGN}1", "rank": 3,
     "slot": 2, "round": 10, "epoch": 1790000000000, "move": "rock",
-    "lead_move": "paper", "outcome": "loss", "agent": "ready", "thinking": False, "frozen": False,
+    "lead_move": "paper", "outcome": "loss", "agent": "ok", "thinking": False, "frozen": False,
     "defected": False,
 }  # fmt: skip
 """Whom the questions are about. It has no ``from_rack``, as the stream leaves out what is not."""
@@ -24,7 +24,7 @@ YES = (
     "state:running", "state:run", "STATE:Running", "state:failed,running", "state=running", "state!=failed",
     "service:b", "alias:b", "service:clawbucket", "service=clawbucket-b", "node:1", "name:brave",
     'name:"brave ot"', '"hold the"', "words:line", "task:a02", "move:rock", "against:paper", "outcome:loss",
-    "arm:on", "freshness:alive", "agent:ready", "manager", "armed", "-frozen", "!defected", "-thinking",
+    "arm:on", "freshness:alive", "agent:ok", "manager", "armed", "-frozen", "!defected", "-thinking",
     "-unconfirmed", "-state:failed", "!service:c", '-"hold on"', "-epoch<1", "-from:*",
     "manager armed score<0",
 )  # fmt: skip

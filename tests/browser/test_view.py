@@ -32,7 +32,7 @@ ICONS = """(states) => {
     return [getComputedStyle(badge, "::before").content, look.backgroundColor];
   });
 }"""
-LOOKS = """() => [...document.querySelectorAll(".legend .cell")].map((cell) => {
+LOOKS = """() => [...document.querySelectorAll(".squares .cell")].map((cell) => {
   const [glyph, corner] = ["::before", "::after"].map((part) => getComputedStyle(cell, part));
   const { borderTopStyle, borderTopWidth } = getComputedStyle(cell);
   return [glyph.content, corner.content, borderTopStyle, borderTopWidth, cell.dataset.band ?? ""].join(" ");
