@@ -27,17 +27,6 @@ def of_trooper(trooper: Trooper, squad: Squad, rank: int) -> State:
     }
 
 
-FAR = 10
-"""Points from nought at which a score has an outer colour: half of all have one after 300 rounds."""
-
-
-def band(score: int) -> str:
-    """Which of a heat map's five colours a score has. In fixed steps: nobody's depends on the others'."""
-    if abs(score) >= FAR:
-        return "high" if score > 0 else "low"
-    return "more" if score > 0 else "less" if score < 0 else "even"
-
-
 def _signed(points: int) -> str:
     """With a real minus sign, which is as wide as the plus."""
     return f"{points:+d}".replace("-", "\N{MINUS SIGN}") if points else "±0"
@@ -65,3 +54,14 @@ def in_all(squads: Sequence[Squad], primary: str) -> State:
         "manager_confirmed": manager.manager_confirmed if manager else None,
         "epoch": first.manager_epoch if first and manager else None,
     }
+
+
+FAR = 10
+"""Points from nought at which a score has an outer colour: half of all have one after 300 rounds."""
+
+
+def band(score: int) -> str:
+    """Which of a heat map's five colours a score has. In fixed steps: nobody's depends on the others'."""
+    if abs(score) >= FAR:
+        return "high" if score > 0 else "low"
+    return "more" if score > 0 else "less" if score < 0 else "even"
