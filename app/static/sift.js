@@ -73,7 +73,7 @@ onChange((ids) => {
 });
 
 // What is hidden stays so while the list around it is morphed: `hidden` of a tile is nobody else's.
-const { callbacks } = Idiomorph.defaults;
+const callbacks = /** @type {any} */ (Idiomorph.defaults.callbacks);
 const before = callbacks.beforeAttributeUpdated;
 /** @param {string} name @param {Element} node @param {string} change */
 callbacks.beforeAttributeUpdated = (name, node, change) =>
