@@ -13,6 +13,7 @@ export function kiosk(on) {
   if (on === inKiosk()) return;
   const lost = document.activeElement; // the button that was pressed goes with the bar, and the link without it
   root.toggleAttribute("data-kiosk", on);
+  if (!on) full = false; // the end of the full screen is told later, and may find a kiosk again
   if (on && lost?.closest(".view")) out.focus();
   if (!on && lost === out) at("kiosk", HTMLElement).focus();
   if (!on && document.fullscreenElement) document.exitFullscreen().catch(() => undefined);

@@ -25,13 +25,13 @@ YES = (
     "service:b", "alias:b", "service:clawbucket", "service=clawbucket-b", "node:1", "name:brave",
     'name:"brave ot"', '"hold the"', "words:line", "task:a02", "move:rock", "against:paper", "outcome:loss",
     "arm:on", "freshness:alive", "agent:ok", "manager", "armed", "-frozen", "!defected", "-thinking",
-    "-unconfirmed", "-state:failed", "!service:c", '-"hold on"', "-epoch<1", "-from:*",
+    "-unconfirmed", "-state:failed", "!service:d", '-"hold on"', "-epoch<1", "-from:*",
     "manager armed score<0",
 )  # fmt: skip
 NO = (
     "badger", "brave badger", "score>5", "score=3", "rank<3", "slot:1", "round>10", "change>0",
     "state:failed", "state=failed",
-    "service=b", "service:c", "name=brave", '"line the"', "move:paper", "frozen", "-manager",
+    "service=b", "service:d", "name=brave", '"line the"', "move:paper", "frozen", "-manager",
     "!armed", "-otter", "from:rack", "from:*", "-score<0", "manager frozen", "node:2", "running", "epoch<1",
 )  # fmt: skip
 WRONG = {
