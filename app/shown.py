@@ -13,7 +13,7 @@ def of_trooper(trooper: Trooper, squad: Squad, rank: int) -> State:
     """What a tile shows of a trooper and the contract's replica object has not.
 
     ``rank`` in its service; ``change``: what its last round did to its score; ``lead_move``: what it met
-    in that round; ``epoch``: of the lease, where it manages.
+    in that round; ``epoch``: of the lease, where it manages; ``band``: its score's colour in a heat map.
     """
     move, outcome = trooper.move, trooper.outcome
     return {
@@ -23,6 +23,7 @@ def of_trooper(trooper: Trooper, squad: Squad, rank: int) -> State:
         "change": _signed(rps.points(outcome)) if outcome else None,
         "lead_move": rps.met(move, outcome) if move and outcome else None,
         "epoch": squad.manager_epoch if trooper.is_manager else None,
+        "band": band(trooper.score),
     }
 
 
@@ -53,3 +54,14 @@ def in_all(squads: Sequence[Squad], primary: str) -> State:
         "manager_confirmed": manager.manager_confirmed if manager else None,
         "epoch": first.manager_epoch if first and manager else None,
     }
+
+
+FAR = 10
+"""Points from nought at which a score has an outer colour: half of all have one after 300 rounds."""
+
+
+def band(score: int) -> str:
+    """Which of a heat map's five colours a score has. In fixed steps: nobody's depends on the others'."""
+    if abs(score) >= FAR:
+        return "high" if score > 0 else "low"
+    return "more" if score > 0 else "less" if score < 0 else "even"

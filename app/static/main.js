@@ -2,3 +2,4 @@
 import "./patcher.js";
 import "./acts.js";
 import "./talk.js";
+import "./view.js";

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from app.shown import in_all, of_trooper, ranks
+from app.shown import FAR, band, in_all, of_trooper, ranks
 from clawbucket.core import rps
 from clawbucket.core.board import Squad, Trooper
 from clawbucket.core.model import ArmState, Freshness
@@ -44,6 +44,13 @@ def test_a_tile_tells_what_its_last_round_did(outcome: str | None, change: str |
     """The last change of a score is the last round's."""
     said = of_trooper(trooper(move="rock" if outcome else None, outcome=outcome), squad(), 1)
     assert said["change"] == change
+
+
+def test_a_score_has_one_of_five_colours():
+    """The outer ones begin at a fixed distance from nought, on both sides."""
+    scores = (-FAR, 1 - FAR, -1, 0, 1, FAR - 1, FAR, 10**6)
+    assert [band(n) for n in scores] == ["low", "less", "less", "even", "more", "more", "high", "high"]
+    assert of_trooper(trooper(score=FAR), squad(), 1)["band"] == "high"
 
 
 def test_only_the_manager_has_an_epoch():
