@@ -142,5 +142,5 @@ function find() {
 }
 
 document.addEventListener("claw:painted", () => { if (fresh.size) draw(); });
-document.body.addEventListener("htmx:afterSwap", find);
+document.body.addEventListener("htmx:afterSwap", (event) => { if (/** @type {Element} */ (event.target).id === "squads") find(); });
 find();
