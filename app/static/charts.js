@@ -170,7 +170,7 @@ function draw() {
   if (!chart?.cursor.left || chart.cursor.left < 0) tell(null);
   if (!ready) return;
   label(gapsTold);
-  if (!seen || !size.width || document.hidden) return;
+  if (!uPlot || !seen || !size.width || document.hidden) return;
   if (chart) chart.setData(data());
   else build();
 }

@@ -56,7 +56,8 @@ def player(page: Page) -> Locator:
 
 def steps(spark: Locator) -> int:
     """Scores that are drawn."""
-    return spark.locator(".line").evaluate("path => path.getAttribute('d').split('H').length - 1")
+    line = spark.locator(".line").get_attribute("d") or ""
+    return line.count("H")
 
 
 def wait_for(page: Page, condition: str, argument: object = None, seconds: float = 10) -> None:
