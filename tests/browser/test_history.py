@@ -106,10 +106,9 @@ def test_a_spark_survives_a_morph(page: Page):
         page.locator(f"#scale-{SECOND}").fill(str(replicas))
         page.locator(f"#scale-go-{SECOND}").click()
         expect(page.locator(f"#squad-{SECOND} .tile")).to_have_count(replicas, timeout=3 * SOON)
-        expect(page.locator(f"#squad-{SECOND} .spark").nth(1).locator(".line")).to_have_count(1)
-        expect(page.locator(f"#squad-{SECOND} .spark").last.locator(".zero")).to_have_count(
-            1, timeout=3 * SOON
-        )
+        expect(page.locator(f"#squad-{SECOND} .spark").nth(2).locator(".line")).to_have_count(1)
+        player(page).scroll_into_view_if_needed()
+        expect(player(page).locator(".zero")).to_have_count(1, timeout=3 * SOON)
 
 
 def test_the_chart_shows_the_rack(page: Page):
