@@ -140,6 +140,14 @@ OPERATIONS = (
         "post", "/api/rps/config", "rps", "Set how often a round is thrown.",
         _A.Interval, 200, _S.SetInterval, (503,),
     ),
+    Operation(
+        "get", "/api/history", "history", "How the rack went, as this replica saw it.",
+        _A.RackHistory, errors=(304,),
+    ),
+    Operation(
+        "get", "/api/history/{task_id}", "history", "One trooper's scores and changes, likewise.",
+        _A.TaskHistory, errors=(304, 404),
+    ),
     Operation("get", "/api/haiku", "haiku", "The haiku.", _A.Haiku, errors=READ),
     Operation(
         "post", "/api/session", "session", "Log a browser in: sets a cookie that stands for the token.",
@@ -205,6 +213,11 @@ def _described(operation: Operation, settings: Settings, components: Doc) -> Doc
         described["parameters"] = [
             {"name": "snapshot_id", "in": "path", "required": True, "description": "The handoff's id.",
              "schema": {"type": "string", "pattern": f"^{SNAPSHOT_ID.pattern}$"}}
+        ]  # fmt: skip
+    if "{task_id}" in operation.path:
+        described["parameters"] = [
+            {"name": "task_id", "in": "path", "required": True, "description": "The trooper's task.",
+             "schema": {"type": "string", "pattern": f"^{schemas.TASK_ID.pattern}$"}}
         ]  # fmt: skip
     if operation.query:
         described["parameters"] = [

@@ -29,12 +29,12 @@ from clawbucket import asking, board, codecs, keys, ports, settings
 from clawbucket.bus import memcached
 from clawbucket.bus.memory import MemoryBus
 from clawbucket.cli.main import claw
-from clawbucket.core import agent, membership, model, records, revolt, rps
+from clawbucket.core import agent, history, membership, model, records, revolt, rps
 from clawbucket.core.election import Timing as Lease
 from clawbucket.handoff import exchange, files, finishing, peer_http, signing, source, target
 from clawbucket.handoff.watching_peers import WatchingPeers
 from clawbucket.health import Health
-from clawbucket.loops import haiku, orders, thinker, words
+from clawbucket.loops import haiku, orders, thinker, watching, words
 from gateway import probes as gateway_probes
 from gateway import proxy, routing, upstreams
 from picoclaw.errors import PicoClawError
@@ -403,6 +403,7 @@ TIMES: dict[str, Iterable[float]] = {
     "lease:": (Lease().renew, Lease().step_down, Lease().dead_after, Lease().by_rank, Lease().vacant),
     "snapshot at least": (observer.AT_LEAST_EVERY, board.SILENT_AFTER),
     "board:": (board.MAX_AGE,),
+    "history:": (watching.Watching.every, history.SAMPLE_EVERY, history.FORGET_AFTER),
     "round:": (rps.DEFAULT_INTERVAL, rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),
     "three words;": (words.PERIOD, haiku.PERIOD),
     "inbox": (orders.Obeying.every,),

@@ -3,3 +3,5 @@ import "./patcher.js";
 import "./acts.js";
 import "./talk.js";
 import "./view.js";
+import "./sparks.js";
+import "./charts.js";

@@ -17,6 +17,7 @@ import signal
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from gevent.pywsgi import WSGIServer
@@ -26,6 +27,8 @@ from app.services import assemble
 from clawbucket import logs
 from clawbucket.handoff.watching_peers import WatchingPeers
 from clawbucket.loops.mind import Mind
+from clawbucket.loops.watching import Watching
+from clawbucket.ports import BusDown
 from clawbucket.settings import Settings
 from tests.browser.neighbours import HERE, Neighbours
 from tests.browser.talker import Model, Talker
@@ -118,6 +121,14 @@ def main() -> None:
     watching = WatchingPeers(settings, hive.bus, neighbours, lambda: True)
     threading.Thread(target=watch_peers, args=(watching,), daemon=True).start()
     services = assemble(settings, hive.clock, hive.bus, HiveOrders(hive), peers=neighbours)
+
+    def watch_board(watching: Watching) -> None:
+        while True:
+            with suppress(BusDown):
+                watching.tick(hive.clock.monotonic())
+            time.sleep(watching.every)
+
+    threading.Thread(target=watch_board, args=(services.watching,), daemon=True).start()
     WSGIServer(("127.0.0.1", chosen.port), create_app(services), log=None).serve_forever()
 
 

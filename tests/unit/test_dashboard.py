@@ -426,7 +426,7 @@ def test_head_takes_no_place(stage: Stage):
 def test_vendored_scripts_are_what_they_say():
     """Every vendored script has the checksum that VENDOR.md names."""
     vendor = ROOT / "static" / "vendor"
-    row = re.compile(r"^\| `([\w.-]+\.js)` .*`([0-9a-f]{64})` \|$", re.MULTILINE)
+    row = re.compile(r"^\| `([\w.-]+\.(?:js|css))` .*`([0-9a-f]{64})` \|$", re.MULTILINE)
     table = dict(row.findall((vendor / "VENDOR.md").read_text()))
-    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.js")}
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.[jc]s*")}
     assert sums == table
