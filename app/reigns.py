@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from clawbucket.actions import IN_DOUBT
 from clawbucket.core.board import Board, Squad
 from clawbucket.core.callsign import color_of, name_of
 from clawbucket.core.events import RackEvent
@@ -127,7 +128,8 @@ def _ended(reigns: list[Reign], events: list[RackEvent], now_ms: int) -> list[Re
     """The same with their ends, as far as somebody told them."""
     own = {(e.epoch, e.task_id): e for e in events if e.kind in {"released", "lost"}}
     gone = {e.task_id: e for e in events if e.kind == "ended"}
-    killed = {e.task_id: e for e in events if e.kind in {"outage", "self_destruct"}}
+    orders = [e for e in events if e.kind in {"outage", "self_destruct"} and e.detail != IN_DOUBT]
+    killed = {e.task_id: e for e in reversed(orders)}
     last_of = {reign.task_id: reign.epoch for reign in reigns}
     return [
         reign if reign.running else _one_ended(
@@ -144,7 +146,9 @@ def _ended(reigns: list[Reign], events: list[RackEvent], now_ms: int) -> list[Re
 def _one_ended(
     reign: Reign, own: RackEvent | None, gone: RackEvent | None, killed: RackEvent | None, now_ms: int
 ) -> Reign:
-    told = own or gone or killed
+    # Whoever is killed does not tell. The order came just before that, the heir saw it just after, often as
+    # late as its own election: the order is nearer to when nobody led any more.
+    told = own or killed or gone
     if told is None:
         return replace(reign, how="its end was not told")
     if own is not None:

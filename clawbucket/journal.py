@@ -57,6 +57,11 @@ class Journal(Generic[E]):
         self._learn(events)
         return events
 
+    def knows(self, event_id: str) -> bool:
+        """Whether this process has appended or seen that event among the last; asks no bus."""
+        with self._lock:
+            return event_id in self._known
+
     def append(self, make: Callable[[int], E], attempts: int = _ATTEMPTS) -> E:
         """Add the event that ``make`` builds from its ``seq``, and return it.
 

@@ -2,3 +2,5 @@
 import "./patcher.js";
 import "./acts.js";
 import "./talk.js";
+import "./feed.js";
+import "./timeline.js";

@@ -49,6 +49,10 @@ class Chronicle:
         at = iso_of(self._clock.wall_ms() - round(ago * 1000))
         self._noted.append(RackEvent(event_id, 0, at, kind, service, task_id, epoch, detail=detail))
 
+    def knows(self, event_id: str) -> bool:
+        """Whether the event was told already, as far as this trooper has heard."""
+        return self._journal.knows(event_id)
+
     def tick(self, now: float) -> None:
         """Tell the oldest event that waits. ClawError: it is told later."""
         if not self._noted or now < self._not_before:
