@@ -104,6 +104,7 @@ function touch(paths) {
 
 // -- fragments ---------------------------------------------------------------------------------------
 
+const UNBOUND = ["chat", "feed", "timeline"]; // fragments in which nothing is filled in
 const fragments = ["squads", "chat", "revolts", "feed", "timeline"].map((id) => ({ id, element: document.getElementById(id), tries: 0, timer: 0 }));
 
 // What is drawn of another rack, and not filled in: its names and where it is.
@@ -143,9 +144,10 @@ function compare() {
 }
 
 function swapped(event) {
+  if (event.target.id === "chat") scrollChat();
+  if (UNBOUND.includes(event.target.id)) return touch([]); // to be compared once more
   index();
   if (swarm.state) touch(bindings.keys());
-  if (event.target.id === "chat") scrollChat();
 }
 
 function scrollChat() {

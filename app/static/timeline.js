@@ -35,7 +35,7 @@ const now = () => ahead + performance.now();
 function past(section) {
   /** @type {NodeListOf<HTMLElement>} */
   const lanes = section.querySelectorAll("[data-lane]");
-  /** @type {NodeListOf<HTMLElement>} */
+  /** @type {NodeListOf<HTMLTableRowElement>} */
   const rows = section.querySelectorAll("[data-reign]");
   const { alias = "", more = "0", vacant } = section.dataset;
   return {

@@ -49,17 +49,18 @@ export function drawn(past, span, now, wide) {
   svg.setAttribute("aria-label", `Who led ${past.alias} when. ${past.summary} The table below has every reign.`);
   svg.append(hatch(rem));
   axis(svg, span, x, { top, bottom, wide, rem });
-  lanes(svg, past, { top, row, bar, left, wide, rem, narrow });
+  floors(svg, past.lanes.length, { top, row, wide });
 
   /** @type {((now: number) => void)[]} */
   const moving = [];
   /** @type {Map<string, number>} */
   const place = new Map(past.lanes.map((lane, index) => [lane.task, top + index * row + (row - bar) - 0.3 * rem]));
+  let labelled = -Infinity; // px up to which the line of gaps is written
   past.reigns.forEach((reign, index) => {
     const next = past.reigns[index + 1];
     const from = Number.isNaN(reign.began) ? span.start : reign.began;
     const until = reign.running ? now : Number.isNaN(reign.ended) ? next?.began || from : reign.ended;
-    if (reign.gap) gapBefore(svg, reign, { x, top, bottom, span });
+    if (reign.gap) labelled = gapBefore(svg, reign, { x, top, bottom, span, labelled, rem });
     const y = place.get(reign.task);
     if (y === undefined || (until < span.start && !reign.running)) return;
     const vague = Number.isNaN(reign.began) || (Number.isNaN(reign.ended) && !reign.running);
@@ -72,6 +73,7 @@ export function drawn(past, span, now, wide) {
     if (x(until) - x(from) > 9.5 * rem) svg.append(element("text", { class: "epoch", x: x(from) + 0.4 * rem, y: y + bar * 0.75 }, `epoch ${reign.epoch}`));
     if (reign.running) moving.push(reach);
   });
+  lanes(svg, past, { top, row, bar, left, wide, rem, narrow }); // over bars and gaps, to be read
   if (past.vacant) moving.push(vacancy(svg, past.vacant, now, { x, top, bottom }));
   const line = element("line", { class: "now", y1: top - 2, y2: bottom });
   svg.append(line);
@@ -102,6 +104,11 @@ function axis(svg, { start, end }, x, { top, bottom, wide, rem }) {
   }
 }
 
+/** @param {SVGElement} svg @param {number} count @param {{top: number, row: number, wide: number}} size */
+function floors(svg, count, { top, row, wide }) {
+  for (let y = top + row; count > 0; count -= 1, y += row) svg.append(element("line", { class: "floor", x1: 0, x2: wide, y1: y, y2: y }));
+}
+
 /**
  * @param {SVGElement} svg @param {Past} past
  * @param {{top: number, row: number, bar: number, left: number, wide: number, rem: number, narrow: boolean}} size
@@ -117,19 +124,23 @@ function lanes(svg, past, { top, row, bar, left, wide, rem, narrow }) {
       element("text", { class: "lane", x: rem, y: base - y }, label),
       element("title", {}, lane.gone ? `${lane.name} does not run any more` : `${lane.name} in slot ${lane.slot}`),
     );
-    svg.append(element("line", { class: "floor", x1: 0, x2: wide, y1: y + row, y2: y + row }), inner);
+    svg.append(inner);
   });
 }
 
 /**
+ * Returns the px up to which the line over the lanes is written by now.
  * @param {SVGElement} svg @param {Reign} reign
- * @param {{x: (at: number) => number, top: number, bottom: number, span: Span}} place
+ * @param {{x: (at: number) => number, top: number, bottom: number, span: Span, labelled: number, rem: number}} place
+ * @returns {number}
  */
-function gapBefore(svg, { gap, began, name }, { x, top, bottom, span }) {
+function gapBefore(svg, { gap, began, name }, { x, top, bottom, span, labelled, rem }) {
   const ended = began - Number(gap) * 1000;
-  if (began < span.start) return;
+  if (began < span.start) return labelled;
   gapBetween(svg, x(ended), x(began), { top, bottom }, `about ${gap} s without a manager, before ${name}`);
+  if (x(began) < labelled) return labelled;
   svg.append(element("text", { class: "gap-told", x: x(began), y: top - 5 }, `${gap} s`));
+  return x(began) + 3.2 * rem;
 }
 
 /** @param {SVGElement} svg @param {number} vacant @param {number} now

@@ -15,7 +15,7 @@ from clawbucket.core.model import ArmState
 from clawbucket.core.records import ArmEvent, ChatMessage
 from clawbucket.core.revolt import Phase, RevoltEvent
 from tests.hive import PRIMARY, SECOND
-from tests.unit.test_dashboard import ROOT, Page, Stage, check_bindings
+from tests.unit.test_dashboard import BINDINGS, ROOT, Page, Stage, check_bindings
 
 EVIL = '"><img src=x onerror=alert(1)>'
 AT = "2026-09-21T14:13:20.000Z"
@@ -182,6 +182,14 @@ def test_the_fragments_name_the_state_that_they_show(stage, path):
     assert marks == [state[path.removeprefix("/ui/")]]
     assert answer.headers["Cache-Control"] == "no-store"
     check_bindings(stage, page)
+
+
+@pytest.mark.parametrize("path", ["/ui/chat", "/ui/feed", "/ui/timeline"])
+def test_nothing_is_filled_in_in_fragments_of_lines(stage, path):
+    """static/patcher.js does not look for bindings there when they are drawn anew."""
+    mixed(stage)
+    page = stage.page(path)
+    assert not [a for _, a, _ in page.elements if set(BINDINGS) & set(a)]
 
 
 def test_the_mark_changes_with_each_list(stage):
