@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -211,6 +212,24 @@ def test_who_has_nothing_to_tell_asks_no_bus(hive, monkeypatch):
     chronicle = Chronicle(hive.clock, Journal(hive.bus, hive.gate, hive.clock, codecs.EVENTS))
     monkeypatch.setattr(hive.bus, "gets", None)
     chronicle.tick(hive.clock.monotonic())
+
+
+def test_an_event_costs_one_read_and_one_write(hive, monkeypatch):
+    """A tick tells one event, by one read and one write, and leaves the others for the next ticks."""
+    chronicle = Chronicle(hive.clock, Journal(hive.bus, hive.gate, hive.clock, codecs.EVENTS))
+    for number in range(3):
+        chronicle.note("started", f"e{number}", PRIMARY, "t")
+    calls: list[str] = []
+    for name in ("get", "gets", "add", "cas", "set"):
+        inner = getattr(hive.bus, name)
+        monkeypatch.setattr(hive.bus, name, partial(_counted, calls, name, inner))
+    chronicle.tick(hive.clock.monotonic())
+    assert calls == ["gets", "cas"]
+
+
+def _counted(calls: list[str], name: str, inner: Callable[..., object], *args: object) -> object:
+    calls.append(name)
+    return inner(*args)
 
 
 def test_poison_in_the_journal_is_replaced(hive):
