@@ -20,7 +20,7 @@ EVIL = "<img src=x onerror=alert(1)> \N{RIGHT-TO-LEFT OVERRIDE}evil\N{RACCOON}"
 
 
 @pytest.fixture
-def own(watch: Watch) -> Iterator[World]:  # noqa: ARG001 - its pages are closed before the rack ends
+def own() -> Iterator[World]:
     """A rack of one's own, to break."""
     rack = World()
     rack.start()
