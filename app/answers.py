@@ -239,6 +239,32 @@ class RevoltEvents(Answer):
     stale_seconds: float | None = Field(default=None, description=STALE)
 
 
+class Event(Answer):
+    """One thing that happened."""
+
+    id: str
+    at: str = At
+    kind: Literal[
+        "election", "released", "lost", "outage", "self_destruct", "started", "ended", "scale", "interval",
+        "arm", "revolt", "chat",
+    ]  # fmt: skip
+    text: str = Field(description="One sentence; of ``chat``, what was said.")
+    service: str | None = Field(description="The service's full name, where one has a part in it.")
+    task_id: str | None = Field(description="The task that it is about.")
+    name: str | None = Field(description="That trooper's callsign; of ``chat``, who said it.")
+    epoch: int | None = Field(description="Of ``election``, ``released`` and ``lost``, the leader's epoch.")
+    from_: int | None = Field(alias="from", description="Of ``scale`` and ``interval``, the number before.")
+    to: int | None = Field(description="Of ``scale`` and ``interval``, the number from then on.")
+
+
+class Events(Answer):
+    """What happened."""
+
+    events: list[Event] = Field(max_length=200, description="Oldest first.")
+    source: Literal["memcached"] = Source
+    stale_seconds: float | None = Field(default=None, description=STALE)
+
+
 class Throw(Answer):
     """The running round."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
 
+from app import feed, reigns
 from app.agent import asked_task
 from app.fanout import State
 from app.handoff_lines import handoff_lines
@@ -17,16 +19,23 @@ from app.view import DENSITIES, GROUPS, SORTS, View, sections
 from clawbucket.core import rps
 from clawbucket.core.board import Board
 from clawbucket.core.callsign import name_of
-from clawbucket.core.records import ChatMessage
-from clawbucket.core.revolt import RevoltEvent
 from clawbucket.ports import BusDown
 
 MOST_VIEWS = 50
 """Ways to look of which the same board's fragments are kept: addresses are anybody's to make up."""
 
 
+FRAGMENTS = {
+    "chat": "_chat.html",
+    "revolts": "_revolts.html",
+    "feed": "_feed_lines.html",
+    "timeline": "_timeline_reigns.html",
+}
+"""The fragments that are the same for everybody, by the last part of their address."""
+
+
 def blueprint(services: Services) -> Blueprint:
-    """``GET /``, ``/ui/squads``, ``/ui/chat``, ``/ui/revolts`` and ``/ui/talk``."""
+    """``GET /``, ``/ui/squads``, ``/ui/talk``, and ``/ui/`` each of FRAGMENTS."""
     routes = Blueprint("dashboard", __name__)
     draw_once = _once_a_board()
     cookie = LoginCookie(services.settings.token) if services.settings.token else None
@@ -41,12 +50,15 @@ def blueprint(services: Services) -> Blueprint:
     def page() -> Response:
         settings = services.settings
         board, context = _look(services, View.of(request.args))
+        feed_groups, feed_problems = feed.chosen(request.args.getlist("feed"))
         html = render_template(
             "dashboard.html",
             hostname=settings.hostname,
             task_name=settings.task_name,
             intervals=(rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),
             login=login(),
+            feed_groups=feed_groups,
+            feed_problems=feed_problems,
             **context(),
         )
         response = _html(html)
@@ -59,14 +71,6 @@ def blueprint(services: Services) -> Blueprint:
     def squads() -> Response:
         return fragment("_squads.html", View.of(request.args).of_tiles)
 
-    @routes.get("/ui/chat")
-    def chat() -> Response:
-        return fragment("_chat.html")
-
-    @routes.get("/ui/revolts")
-    def revolts() -> Response:
-        return fragment("_revolts.html")
-
     @routes.get("/ui/talk")
     def talk() -> Response:
         task_id = asked_task()
@@ -78,6 +82,8 @@ def blueprint(services: Services) -> Blueprint:
         draw = lambda: render_template(template, **context())  # noqa: E731 - it is passed on once
         return _html(draw_once((template, view), board, draw))
 
+    for name, template in FRAGMENTS.items():
+        routes.add_url_rule(f"/ui/{name}", name, partial(fragment, template))
     return routes
 
 
@@ -86,27 +92,30 @@ Context = dict[str, Any]
 
 def _look(services: Services, view: View) -> tuple[Board | None, Callable[[], Context]]:
     """The board, and how to make what the templates need of it."""
-    label = services.settings.label
     try:
         board = services.board.board()
     except BusDown as error:
         reason = str(error)
-        return None, lambda: _context(state_unknown(reason), (), (), view, label)
-    return board, lambda: _context(state_of(board), board.chat, board.revolts, view, label)
+        return None, lambda: _context(state_unknown(reason), None, view, services)
+    return board, lambda: _context(state_of(board), board, view, services)
 
 
-def _context(
-    state: State, chat: Sequence[ChatMessage], revolts: Sequence[RevoltEvent], view: View, label: str
-) -> Context:
+def _context(state: State, board: Board | None, view: View, services: Services) -> Context:
+    label, clock = services.settings.label, services.clock
     return {
         "state": state,
         "view": view,
         "sections": sections(state, view, label),
         "density": view.drawn(len(state["tasks"])),
         "choices": {"group": GROUPS, "sort": SORTS, "density": DENSITIES},
-        "chat": chat,
+        "chat": board.chat if board else (),
         "colors": {task["name"]: task["color"] for task in state["tasks"].values()},
-        "handoffs": lambda: handoff_lines(revolts),
+        "handoffs": lambda: handoff_lines(board.revolts if board else ()),
+        "feed_all": feed.GROUPS,
+        "happened": lambda: feed.shown(board) if board else [],
+        "since": feed.since(board) if board else "",
+        "timelines": lambda: reigns.timelines(board, clock.wall_ms()) if board else [],
+        "now_ms": clock.wall_ms(),
         "label": label,
     }
 

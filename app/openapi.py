@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app import answers, handoff_models, schemas
+from app import answers, feed, handoff_models, schemas
 from app.intake import FORM, JSON
 from app.security import SAFE_METHODS
 from clawbucket import __version__
@@ -60,7 +60,8 @@ _ABOUT = (
 class Operation:
     """One method of one path. ``says`` is a model, or a content type of what is no JSON object.
 
-    ``query`` names the parameters, each a task's id, with what it is.
+    ``query`` names the parameters, each a task's id, with what it is; ``choice`` one that may be left out,
+    what it is, and what it takes.
     """
 
     method: Literal["get", "post"]
@@ -73,6 +74,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     open: bool = False
     query: tuple[tuple[str, str], ...] = ()
+    choice: tuple[str, str, tuple[str, ...]] | None = None
 
     @property
     def mutates(self) -> bool:
@@ -86,6 +88,8 @@ OPERATIONS = (
     Operation("get", "/ui/squads", "pages", "The dashboard's tiles, as a fragment.", "text/html"),
     Operation("get", "/ui/chat", "pages", "The dashboard's chat, as a fragment.", "text/html"),
     Operation("get", "/ui/revolts", "pages", "The other racks and the handoffs, as a fragment.", "text/html"),
+    Operation("get", "/ui/feed", "pages", "What happened, as a fragment.", "text/html"),
+    Operation("get", "/ui/timeline", "pages", "Who led when, as a fragment.", "text/html"),
     Operation(
         "get", "/ui/talk", "pages", "The conversation with a trooper, as a fragment.",
         "text/html", errors=(400, 404, 409, 503), query=(("task_id", "The trooper's task."),),
@@ -114,6 +118,10 @@ OPERATIONS = (
         _A.AgentHistory, errors=(400, 404, 409, 503), query=(("task_id", "The trooper's task."),),
     ),
     Operation("get", "/api/arm/events", "arm", "The last 500 ARM events.", _A.ArmEvents, errors=READ),
+    Operation(
+        "get", "/api/events", "events", "The last 200 events, of one kind or of every.",
+        _A.Events, errors=(400, *READ), choice=("kind", "The one kind that is wanted.", feed.KINDS),
+    ),
     Operation("post", "/api/arm", "arm", "Arm or disarm a trooper.", _A.Armed, 201, _S.SetArm, (503,)),
     Operation(
         "get", "/api/revolt/events", "revolt", "The last 300 phases of handoffs.",
@@ -224,6 +232,12 @@ def _described(operation: Operation, settings: Settings, components: Doc) -> Doc
             {"name": name, "in": "query", "required": True, "description": doc,
              "schema": {"type": "string", "pattern": f"^{schemas.TASK_ID.pattern}$"}}
             for name, doc in operation.query
+        ]  # fmt: skip
+    if operation.choice is not None:
+        name, doc, allowed = operation.choice
+        described["parameters"] = [
+            {"name": name, "in": "query", "required": False, "description": doc,
+             "schema": {"type": "string", "enum": ["", *allowed]}}
         ]  # fmt: skip
     if operation.mutates:
         described["requestBody"] = _body(operation, components)

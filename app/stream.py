@@ -7,25 +7,28 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from app import shown, wire
+from app import reigns, shown, wire
 from app.fanout import Fanout, Full, State, pruned
 from app.services import Services
 from clawbucket.core.board import Board
-from clawbucket.core.records import ChatMessage
-from clawbucket.core.revolt import RevoltEvent
+from clawbucket.journal import Event
 from clawbucket.ports import BusDown
 
 RETRY_AFTER = 5
 """Seconds after which somebody who found no room may come again."""
 
 
+NO_FEED = "0: 0: 0: 0:"
+"""The feed's mark while nothing has happened."""
+
+
 def state_of(board: Board) -> State:
     """The board as one nested object without ``None``s: what the page shows and the stream tells.
 
-    ``services`` by full name, ``tasks`` by id, ``peers`` by name, ``rps``, ``haiku``, and in ``chat`` and
-    ``revolts`` a mark that changes when the chat or the handoffs do (their lines are fragments of their
-    own). ``swarm`` is all of it in one line. Whole seconds, so that time alone does not make a new state
-    more often than that.
+    ``services`` by full name, ``tasks`` by id, ``peers`` by name, ``rps``, ``haiku``, and in ``chat``,
+    ``revolts``, ``feed`` and ``timeline`` a mark that changes when the chat, the handoffs, what happened or
+    who leads does (their lines are fragments of their own). ``swarm`` is all of it in one line. Whole
+    seconds, so that time alone does not make a new state more often than that.
     """
     services, tasks = {}, {}
     for squad in board.squads:
@@ -50,6 +53,8 @@ def state_of(board: Board) -> State:
             "haiku": wire.haiku(board)["haiku"],
             "chat": _mark(board.chat),
             "revolts": _mark(board.revolts),
+            "feed": _marks(board),
+            "timeline": reigns.mark(board),
             "peers": {peer.name: wire.peer(peer) for peer in board.peers},
         }
     )
@@ -59,13 +64,19 @@ def state_unknown(reason: str) -> State:
     """The state while nothing was ever read that could be shown."""
     return {
         "unknown": reason, "swarm": {}, "services": {}, "tasks": {}, "rps": {}, "haiku": {},
-        "chat": _mark(()), "revolts": _mark(()), "peers": {},
+        "chat": _mark(()), "revolts": _mark(()), "feed": NO_FEED, "timeline": reigns.NO_MARK, "peers": {},
     }  # fmt: skip
 
 
-def _mark(events: Sequence[ChatMessage] | Sequence[RevoltEvent]) -> str:
+def _mark(events: Sequence[Event]) -> str:
     """What changes when a list does."""
     return f"{len(events)}:{events[-1].id if events else ''}"
+
+
+def _marks(board: Board) -> str:
+    """What changes when any of the lists does that the feed is made of."""
+    lists: tuple[Sequence[Event], ...] = (board.events, board.arm_events, board.revolts, board.chat)
+    return " ".join(map(_mark, lists))
 
 
 def producer(services: Services) -> Callable[[], State]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from app import feed
 from clawbucket import keys
 from clawbucket.asking import PassedOn
 from clawbucket.core.agent import Utterance
@@ -179,6 +180,28 @@ def revolt_event(event: RevoltEvent) -> Json:
         "snapshot_id": event.snapshot_id,
         "phase": event.phase.value,
         "reason": event.reason,
+    }
+
+
+def events(board: Board, kind: str = "") -> Json:
+    """What happened, of that kind or of every one, oldest first."""
+    told = [event(line) for line in feed.lines(board, kind)]
+    return {"events": told, "source": SOURCE, **_staleness(board)}
+
+
+def event(line: feed.Line) -> Json:
+    """One thing that happened."""
+    return {
+        "id": line.id,
+        "at": line.at,
+        "kind": line.kind,
+        "text": line.text,
+        "service": line.service or None,
+        "task_id": line.task_id or None,
+        "name": line.name or None,
+        "epoch": line.epoch,
+        "from": line.before,
+        "to": line.after,
     }
 
 

@@ -136,7 +136,7 @@ class BoardReader:
         wanted = [
             key.of() for key in (
                 keys.SNAPSHOT, keys.RPS_STATE, keys.RPS_INTERVAL, keys.HAIKU, keys.CHAT, keys.ARM_EVENTS,
-                keys.REVOLT_EVENTS, keys.PEERS,
+                keys.REVOLT_EVENTS, keys.EVENTS, keys.PEERS,
             )
         ]  # fmt: skip
         for service in self._settings.swarm_services:
@@ -190,6 +190,7 @@ class BoardReader:
         events = self._value(codecs.ARM_EVENTS, values) or []
         chat = self._value(codecs.CHAT, values) or []
         revolts = self._value(codecs.REVOLT_EVENTS, values) or []
+        happened = self._value(codecs.EVENTS, values) or []
         left = defectors(revolts, self._settings.label)
         seen = _Seen(snapshot, values, beats, fresh, armed(events, beats.values()), left, now)
         age = self._watch(keys.SNAPSHOT.of(), (snapshot.rack, snapshot.seq), now)
@@ -205,6 +206,7 @@ class BoardReader:
             chat=tuple(chat),
             arm_events=tuple(events),
             revolts=tuple(revolts),
+            events=tuple(happened),
             # Without the time of the look: that alone makes no new board.
             peers=tuple(replace(peer, at="") for peer in self._now(codecs.PEERS, values) or ()),
             engine_error=snapshot.error,

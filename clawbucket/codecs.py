@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from clawbucket import keys
 from clawbucket.core.agent import Utterance
 from clawbucket.core.election import NO_SLOT
+from clawbucket.core.events import RackEvent
 from clawbucket.core.model import Snapshot
 from clawbucket.core.records import (
     Ack,
@@ -130,6 +131,7 @@ ORDERS = Codec[list[Order]](list[Order], keys.ORDERS)
 ACKS = Codec[list[Ack]](list[Ack], keys.ACKS)
 ANSWERS = Codec[list[Answer]](list[Answer], keys.ANSWERS)
 REVOLT_EVENTS = Codec[list[RevoltEvent]](list[RevoltEvent], keys.REVOLT_EVENTS)
+EVENTS = Codec[list[RackEvent]](list[RackEvent], keys.EVENTS, {"before": "from", "after": "to"})
 HANDOFF = Codec[Handoff](Handoff, keys.HANDOFF)
 CAPTURE = Codec[TrooperState](TrooperState, keys.CAPTURE)
 PEERS = Codec[list[PeerSummary]](list[PeerSummary], keys.PEERS)

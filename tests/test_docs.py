@@ -29,7 +29,7 @@ from clawbucket import asking, board, codecs, keys, ports, settings
 from clawbucket.bus import memcached
 from clawbucket.bus.memory import MemoryBus
 from clawbucket.cli.main import claw
-from clawbucket.core import agent, history, membership, model, records, revolt, rps
+from clawbucket.core import agent, events, history, membership, model, records, revolt, rps
 from clawbucket.core.election import Timing as Lease
 from clawbucket.handoff import exchange, files, finishing, peer_http, signing, source, target
 from clawbucket.handoff.watching_peers import WatchingPeers
@@ -58,7 +58,10 @@ from tests.pages import (
 )
 
 PROGRAMS = ("app", "aggregator", "gateway", "rack")
-WIRE_NAMES = {("Throw", "by"): "from", ("ChatMessage", "sender"): "from"}
+WIRE_NAMES = {
+    ("Throw", "by"): "from", ("ChatMessage", "sender"): "from", ("RackEvent", "before"): "from",
+    ("RackEvent", "after"): "to",
+}  # fmt: skip
 """Fields that are called otherwise on the bus (clawbucket/codecs.py)."""
 SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -132,7 +135,8 @@ def record_types() -> list[type]:
         model.Snapshot, model.Node, model.Service, model.Task, records.Lease, records.Throw,
         records.Heartbeat, records.Arm, records.Words, records.Haiku, records.ChatMessage, records.ArmEvent,
         records.Order, records.Ack, records.Answer, agent.Agent, agent.Utterance,
-        revolt.RevoltEvent, revolt.Handoff, revolt.PhaseChange, revolt.TrooperState, revolt.PeerSummary,
+        revolt.RevoltEvent, events.RackEvent, revolt.Handoff, revolt.PhaseChange, revolt.TrooperState,
+        revolt.PeerSummary,
     ]  # fmt: skip
 
 

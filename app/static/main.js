@@ -5,3 +5,5 @@ import "./talk.js";
 import "./view.js";
 import "./sparks.js";
 import "./charts.js";
+import "./feed.js";
+import "./timeline.js";

@@ -104,7 +104,8 @@ function touch(paths) {
 
 // -- fragments ---------------------------------------------------------------------------------------
 
-const fragments = ["squads", "chat", "revolts"].map((id) => ({ id, element: document.getElementById(id), tries: 0, timer: 0 }));
+const UNBOUND = ["chat", "feed", "timeline"]; // fragments in which nothing is filled in
+const fragments = ["squads", "chat", "revolts", "feed", "timeline"].map((id) => ({ id, element: document.getElementById(id), tries: 0, timer: 0 }));
 
 // What is drawn of another rack, and not filled in: its names and where it is.
 const rack = (name, { label, url }) => JSON.stringify([name, label, url]);
@@ -116,7 +117,7 @@ function racks(id) {
 
 function agrees(id) {
   if (id !== "squads" && document.querySelector(`#${id} [data-version]`).dataset.version !== swarm.state[id]) return false;
-  if (id === "chat") return true;
+  if (id !== "squads" && id !== "revolts") return true;
   if (racks(id) !== Object.entries(swarm.state.peers).map(([name, peer]) => rack(name, peer)).sort().join()) return false;
   if (id === "revolts") return true;
   for (const kind of ["tasks", "services"]) {
@@ -143,9 +144,10 @@ function compare() {
 }
 
 function swapped(event) {
+  if (event.target.id === "chat") scrollChat();
+  if (UNBOUND.includes(event.target.id)) return touch([]); // to be compared once more
   index();
   if (swarm.state) touch(bindings.keys());
-  if (event.target.id === "chat") scrollChat();
 }
 
 function scrollChat() {

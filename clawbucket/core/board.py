@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from clawbucket.core.agent import Agent, Trouble
+from clawbucket.core.events import RackEvent
 from clawbucket.core.model import ArmState, Freshness
 from clawbucket.core.records import ArmEvent, ChatMessage, Choice, Haiku, Outcome, Throw
 from clawbucket.core.revolt import PeerSummary, RevoltEvent
@@ -82,6 +83,7 @@ class Board:
     chat: tuple[ChatMessage, ...]
     arm_events: tuple[ArmEvent, ...]
     revolts: tuple[RevoltEvent, ...] = ()
+    events: tuple[RackEvent, ...] = ()
     peers: tuple[PeerSummary, ...] = ()
     engine_error: str | None = None
     snapshot_age_seconds: int | None = None
