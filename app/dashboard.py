@@ -21,6 +21,8 @@ from clawbucket.core.records import ChatMessage
 from clawbucket.core.revolt import RevoltEvent
 from clawbucket.ports import BusDown
 
+WITHOUT_SCRIPTS = 8
+"""Seconds after which a page without JavaScript loads itself anew."""
 MOST_VIEWS = 50
 """Ways to look of which the same board's fragments are kept: addresses are anybody's to make up."""
 
@@ -47,6 +49,8 @@ def blueprint(services: Services) -> Blueprint:
             task_name=settings.task_name,
             intervals=(rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),
             login=login(),
+            arms=services.scoreboard.seen(),
+            refresh=WITHOUT_SCRIPTS,
             **context(),
         )
         response = _html(html)

@@ -20,6 +20,7 @@ from app import (
     orders,
     revolt,
     rps,
+    scoreboard,
     session,
     stream,
     swarm,
@@ -86,6 +87,7 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
         haiku.blueprint(reading),
         revolt.blueprint(services, reading),
         health_routes.blueprint(services),
+        scoreboard.blueprint(services),
         session.blueprint(guard),
     ):
         app.register_blueprint(routes)

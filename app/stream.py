@@ -7,8 +7,10 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from app import shown, wire
+from app import glance, shown, wire
 from app.fanout import Fanout, Full, State, pruned
+from app.scoreboard import of_state
+from app.scoreboard_watch import Scoreboard
 from app.services import Services
 from clawbucket.core.board import Board
 from clawbucket.core.records import ChatMessage
@@ -19,7 +21,7 @@ RETRY_AFTER = 5
 """Seconds after which somebody who found no room may come again."""
 
 
-def state_of(board: Board) -> State:
+def state_of(board: Board, arms: Scoreboard = Scoreboard()) -> State:  # noqa: B008 - it is frozen
     """The board as one nested object without ``None``s: what the page shows and the stream tells.
 
     ``services`` by full name, ``tasks`` by id, ``peers`` by name, ``rps``, ``haiku``, and in ``chat`` and
@@ -32,7 +34,7 @@ def state_of(board: Board) -> State:
         service, ranks = wire.swarm(squad), shown.ranks(squad.replicas)
         for trooper, replica in zip(squad.replicas, service.pop("replicas"), strict=True):
             tasks[trooper.id] = {**replica, **shown.of_trooper(trooper, squad, ranks[trooper.id])}
-        services[squad.service] = service
+        services[squad.service] = {**service, **shown.of_squad(squad)}
     throw = wire.rps(board)["state"] or {}
     return pruned(
         {
@@ -43,7 +45,12 @@ def state_of(board: Board) -> State:
             "engine_error": board.engine_error,
             "agent_problem": board.trouble.problem if board.trouble else None,
             "agent_mend": board.trouble.mend if board.trouble else None,
-            "swarm": shown.in_all(board.squads, board.primary),
+            "swarm": {
+                **shown.in_all(board.squads, board.primary),
+                "summary": glance.summary(board.squads, board.primary),
+            },
+            "health": glance.health(board),
+            **of_state(arms),
             "services": services,
             "tasks": tasks,
             "rps": {**throw, "interval_seconds": board.interval_seconds},
@@ -59,7 +66,7 @@ def state_unknown(reason: str) -> State:
     """The state while nothing was ever read that could be shown."""
     return {
         "unknown": reason, "swarm": {}, "services": {}, "tasks": {}, "rps": {}, "haiku": {},
-        "chat": _mark(()), "revolts": _mark(()), "peers": {},
+        "chat": _mark(()), "revolts": _mark(()), "peers": {}, "health": glance.UNKNOWN, **of_state(Scoreboard()),
     }  # fmt: skip
 
 
@@ -70,7 +77,7 @@ def _mark(events: Sequence[ChatMessage] | Sequence[RevoltEvent]) -> str:
 
 def producer(services: Services) -> Callable[[], State]:
     """What the fanout asks four times a second: the state now, built anew only when the board is new."""
-    last: tuple[Board | None, State] = (None, {})
+    last: tuple[Board | None, Scoreboard, State] = (None, Scoreboard(), {})
 
     def produce() -> State:
         nonlocal last
@@ -78,9 +85,12 @@ def producer(services: Services) -> Callable[[], State]:
             board = services.board.board()
         except BusDown as error:
             return state_unknown(str(error))
+        arms = services.scoreboard.seen()
         if board is not last[0]:
-            last = (board, state_of(board))
-        return last[1]
+            last = (board, arms, state_of(board, arms))
+        elif arms != last[1]:
+            last = (board, arms, {**last[2], **of_state(arms)})
+        return last[2]
 
     return produce
 
