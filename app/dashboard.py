@@ -10,6 +10,7 @@ from flask import Blueprint, Response, render_template, request
 from app.agent import asked_task
 from app.fanout import State
 from app.handoff_lines import handoff_lines
+from app.scoreboard import of_state
 from app.security import LoginCookie
 from app.services import Services
 from app.stream import RETRY_AFTER, state_of, state_unknown
@@ -43,13 +44,15 @@ def blueprint(services: Services) -> Blueprint:
     def page() -> Response:
         settings = services.settings
         board, context = _look(services, View.of(request.args))
+        arms = services.scoreboard.seen()
         html = render_template(
             "dashboard.html",
             hostname=settings.hostname,
             task_name=settings.task_name,
             intervals=(rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),
             login=login(),
-            arms=services.scoreboard.seen(),
+            arms=arms,
+            aggregator=of_state(arms)["aggregator"],
             refresh=WITHOUT_SCRIPTS,
             **context(),
         )

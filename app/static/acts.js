@@ -1,5 +1,10 @@
-// What people did, told back to them: htmx sends the forms, this says how it went. Where an element names
-// another by data-told, that one says it, else a toast does.
+// What people did, told back to them: htmx sends the forms, this says how it went. A refusal stands beside the
+// control (beside.js), or in the element that data-told names; a toast says what was done, and what became of
+// what has left the page meanwhile.
+import { answered, done as saidBeside, refused, underWay } from "./beside.js";
+import { radius } from "./blast.js";
+import { swarm } from "./patcher.js";
+
 const toasts = document.getElementById("toasts");
 const IN_DOUBT = "No answer. It may or may not have happened: look before you try again.";
 const MOST_NAMES = 3;
@@ -15,7 +20,7 @@ function toast(text, kind) {
 
 function tell(element, text, kind) {
   const place = document.getElementById(element.dataset.told);
-  if (!place) return toast(text, kind);
+  if (!place) return element.isConnected && element.matches("form") ? refused(element, text) : toast(text, kind);
   place.className = kind;
   if (place.textContent !== text) place.textContent = text;
 }
@@ -47,17 +52,28 @@ function passedOn({ addressed, note }) {
 
 function done(form, request) {
   const { reset, said, reload } = form.dataset;
+  saidBeside(form);
   if (reset !== undefined) form.reset();
   if (said) toast(said, "good");
   passedOn(answer(request));
   if (reload !== undefined) location.reload();
 }
 
-on("htmx:responseError", (event) => tell(event.target, sentence(event.detail.xhr), "bad"));
+on("htmx:responseError", (event) => {
+  tell(event.target, sentence(event.detail.xhr), "bad");
+  if (event.detail.xhr.status === 401) document.getElementById("token")?.focus(); // where that is mended
+});
 on("htmx:sendError", (event) => tell(event.target, IN_DOUBT, "bad"));
 on("htmx:timeout", (event) => tell(event.target, IN_DOUBT, "bad"));
 on("htmx:afterRequest", (event) => {
   if (event.detail.successful && event.target.matches("form")) done(event.target, event.detail.xhr);
+});
+
+// What takes a while says that it is under way: a revolt takes up to half a minute.
+on("htmx:beforeSend", ({ target: form, detail: { xhr } }) => {
+  if (!form.matches("form") || form.dataset.told) return;
+  underWay(form);
+  xhr.addEventListener("loadend", () => answered(form));
 });
 
 // htmx tells of all that on the form itself, which nobody hears where its tile has left the page meanwhile.
@@ -72,15 +88,18 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.getResponseHeader("Content-Type")?.startsWith("application/json")) event.detail.shouldSwap = false;
 });
 
-// Where there is a choice of racks, the chosen one is named in the question. A trooper that is held stays.
+// A question has its blast radius behind it. Where there is a choice of racks, the chosen one is named in it. A
+// trooper that is held stays, and what is under way is not asked for again.
 document.body.addEventListener("htmx:confirm", (event) => {
-  const { elt, issueRequest } = event.detail;
-  if (!elt.matches("form")) return;
-  const chosen = elt.querySelector("option[data-confirm]:checked");
-  const held = elt.querySelector("[aria-disabled=true]");
-  if (!chosen && !held) return;
+  const { elt: form, issueRequest, question } = event.detail;
+  if (!form.matches("form")) return;
+  const asked = form.querySelector("option[data-confirm]:checked")?.dataset.confirm ?? question;
+  const held = form.querySelector("[aria-disabled=true]");
+  if (!asked && !held) return;
   event.preventDefault();
-  if (!held && confirm(chosen.dataset.confirm)) issueRequest(true);
+  if (held || form.classList.contains("htmx-request")) return;
+  const more = radius(form.getAttribute("action"), new FormData(form).get("task_id"), swarm.state);
+  if (confirm(`${asked} ${more}`.trim())) issueRequest(true);
 });
 
 // A browser lets a page write to the clipboard under https and on localhost only.

@@ -2,3 +2,6 @@
 import "./patcher.js";
 import "./acts.js";
 import "./talk.js";
+import "./glance.js";
+import "./scale.js";
+import "./arming.js";

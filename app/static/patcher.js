@@ -104,7 +104,7 @@ function touch(paths) {
 
 // -- fragments ---------------------------------------------------------------------------------------
 
-const fragments = ["squads", "chat", "revolts"].map((id) => ({ id, element: document.getElementById(id), tries: 0, timer: 0 }));
+const fragments = ["squads", "chat", "revolts", "scoreboard"].map((id) => ({ id, element: document.getElementById(id), tries: 0, timer: 0 }));
 
 // What is drawn of another rack, and not filled in: its names and where it is.
 const rack = (name, { label, url }) => JSON.stringify([name, label, url]);
@@ -116,7 +116,7 @@ function racks(id) {
 
 function agrees(id) {
   if (id !== "squads" && document.querySelector(`#${id} [data-version]`).dataset.version !== swarm.state[id]) return false;
-  if (id === "chat") return true;
+  if (id === "chat" || id === "scoreboard") return true;
   if (racks(id) !== Object.entries(swarm.state.peers).map(([name, peer]) => rack(name, peer)).sort().join()) return false;
   if (id === "revolts") return true;
   for (const kind of ["tasks", "services"]) {
