@@ -1,4 +1,4 @@
-"""What somebody wants to know in ten seconds: whether all is well, in one word a part and in one sentence. Pure."""
+"""What one wants to know in ten seconds: whether all is well, a word a part, and in one sentence. Pure."""
 
 from __future__ import annotations
 

@@ -66,7 +66,8 @@ def state_unknown(reason: str) -> State:
     """The state while nothing was ever read that could be shown."""
     return {
         "unknown": reason, "swarm": {}, "services": {}, "tasks": {}, "rps": {}, "haiku": {},
-        "chat": _mark(()), "revolts": _mark(()), "peers": {}, "health": glance.UNKNOWN, **of_state(Scoreboard()),
+        "chat": _mark(()), "revolts": _mark(()), "peers": {}, "health": glance.UNKNOWN,
+        **of_state(Scoreboard()),
     }  # fmt: skip
 
 
