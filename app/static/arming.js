@@ -37,24 +37,22 @@ function hold() {
   }
 }
 
-/** @param {Event} event @param {(form: HTMLFormElement, id: string) => void} act */
-function ofArm(event, act) {
+// The answer is the request's own event: the form's is not heard where the tile was drawn anew meanwhile.
+document.body.addEventListener("htmx:beforeSend", (event) => {
   const form = event.target;
   if (!(form instanceof HTMLFormElement) || form.getAttribute("action") !== "/api/arm") return;
-  act(form, String(new FormData(form).get("task_id")));
-}
-
-document.body.addEventListener("htmx:beforeSend", (event) => ofArm(event, (form, id) => {
-  const arm = String(new FormData(form).get("state"));
-  turned.set(id, { arm, until: Infinity });
+  const given = new FormData(form);
+  const [id, arm] = [String(given.get("task_id")), String(given.get("state"))];
+  const held = { arm, until: Infinity };
+  turned.set(id, held);
   show(id, arm);
-}));
-document.body.addEventListener("htmx:afterRequest", (event) => ofArm(event, (_form, id) => {
-  const held = turned.get(id);
-  if (!held) return;
-  if (!(/** @type {CustomEvent<any>} */ (event).detail.successful)) return back(id);
-  held.until = performance.now() + SETTLES;
-  setTimeout(hold, SETTLES + 50);
-}));
+  const { xhr } = /** @type {CustomEvent<{xhr: XMLHttpRequest}>} */ (event).detail;
+  xhr.addEventListener("loadend", () => {
+    if (turned.get(id) !== held) return;
+    if (xhr.status < 200 || xhr.status > 299) return back(id);
+    held.until = performance.now() + SETTLES;
+    setTimeout(hold, SETTLES + 50);
+  });
+});
 document.addEventListener("claw:painted", hold);
 document.body.addEventListener("htmx:afterSettle", hold);
