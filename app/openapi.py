@@ -86,6 +86,7 @@ OPERATIONS = (
     Operation("get", "/ui/squads", "pages", "The dashboard's tiles, as a fragment.", "text/html"),
     Operation("get", "/ui/chat", "pages", "The dashboard's chat, as a fragment.", "text/html"),
     Operation("get", "/ui/revolts", "pages", "The other racks and the handoffs, as a fragment.", "text/html"),
+    Operation("get", "/ui/scoreboard", "pages", "The aggregator's scoreboard, as a fragment.", "text/html"),
     Operation(
         "get", "/ui/talk", "pages", "The conversation with a trooper, as a fragment.",
         "text/html", errors=(400, 404, 409, 503), query=(("task_id", "The trooper's task."),),
