@@ -12,6 +12,7 @@ from app import feed, reigns
 from app.agent import asked_task
 from app.fanout import State
 from app.handoff_lines import handoff_lines
+from app.scoreboard import of_state
 from app.security import LoginCookie
 from app.services import Services
 from app.stream import RETRY_AFTER, state_of, state_unknown
@@ -21,6 +22,8 @@ from clawbucket.core.board import Board
 from clawbucket.core.callsign import name_of
 from clawbucket.ports import BusDown
 
+WITHOUT_SCRIPTS = 8
+"""Seconds after which a page without JavaScript loads itself anew."""
 MOST_VIEWS = 50
 """Ways to look of which the same board's fragments are kept: addresses are anybody's to make up."""
 
@@ -51,6 +54,7 @@ def blueprint(services: Services) -> Blueprint:
         settings = services.settings
         board, context = _look(services, View.of(request.args))
         feed_groups, feed_problems = feed.chosen(request.args.getlist("feed"))
+        arms = services.scoreboard.seen()
         html = render_template(
             "dashboard.html",
             hostname=settings.hostname,
@@ -59,6 +63,9 @@ def blueprint(services: Services) -> Blueprint:
             login=login(),
             feed_groups=feed_groups,
             feed_problems=feed_problems,
+            arms=arms,
+            aggregator=of_state(arms)["aggregator"],
+            refresh=WITHOUT_SCRIPTS,
             **context(),
         )
         response = _html(html)

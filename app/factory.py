@@ -22,6 +22,7 @@ from app import (
     orders,
     revolt,
     rps,
+    scoreboard,
     session,
     stream,
     swarm,
@@ -90,6 +91,7 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
         history.blueprint(services),
         revolt.blueprint(services, reading),
         health_routes.blueprint(services),
+        scoreboard.blueprint(services),
         session.blueprint(guard),
     ):
         app.register_blueprint(routes)

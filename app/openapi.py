@@ -90,6 +90,7 @@ OPERATIONS = (
     Operation("get", "/ui/revolts", "pages", "The other racks and the handoffs, as a fragment.", "text/html"),
     Operation("get", "/ui/feed", "pages", "What happened, as a fragment.", "text/html"),
     Operation("get", "/ui/timeline", "pages", "Who led when, as a fragment.", "text/html"),
+    Operation("get", "/ui/scoreboard", "pages", "The aggregator's scoreboard, as a fragment.", "text/html"),
     Operation(
         "get", "/ui/talk", "pages", "The conversation with a trooper, as a fragment.",
         "text/html", errors=(400, 404, 409, 503), query=(("task_id", "The trooper's task."),),

@@ -15,6 +15,7 @@ import structlog
 
 from app.agent_metrics import AgentMetrics
 from app.metrics import Gauge, Metrics
+from app.scoreboard_watch import ScoreboardWatch
 from clawbucket.actions import Actions
 from clawbucket.agents.picoclaw import PicoClawAgent
 from clawbucket.board import BoardReader
@@ -67,6 +68,7 @@ class Services:
     started_at: str
     handoffs: Handoffs
     gatekeeper: Gatekeeper | None
+    scoreboard: ScoreboardWatch
     trooper: TrooperLoops | None = None
     finisher: LoopRunner | None = None
 
@@ -136,6 +138,7 @@ def assemble(
         started_at=clock.iso(),
         handoffs=parts,
         gatekeeper=Gatekeeper(bus, clock, settings.peer_key) if settings.peer_key else None,
+        scoreboard=ScoreboardWatch(settings.aggregator_url, clock),
         trooper=trooper,
         finisher=finisher,
     )

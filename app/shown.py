@@ -27,6 +27,12 @@ def of_trooper(trooper: Trooper, squad: Squad, rank: int) -> State:
     }
 
 
+def of_squad(squad: Squad) -> State:
+    """Who manages the service next by the rule of preference: ``next_manager``, by name and slot."""
+    heir = next((t for t in squad.replicas if t.id == squad.heir_task_id), None)
+    return {"next_manager": heir.name if heir else None, "next_manager_slot": heir.slot if heir else None}
+
+
 def _signed(points: int) -> str:
     """With a real minus sign, which is as wide as the plus."""
     return f"{points:+d}".replace("-", "\N{MINUS SIGN}") if points else "±0"

@@ -7,8 +7,10 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from app import reigns, shown, wire
+from app import glance, reigns, shown, wire
 from app.fanout import Fanout, Full, State, pruned
+from app.scoreboard import of_state
+from app.scoreboard_watch import Scoreboard
 from app.services import Services
 from clawbucket.core.board import Board
 from clawbucket.journal import Event
@@ -22,7 +24,7 @@ NO_FEED = "0: 0: 0: 0:"
 """The feed's mark while nothing has happened."""
 
 
-def state_of(board: Board) -> State:
+def state_of(board: Board, arms: Scoreboard = Scoreboard()) -> State:  # noqa: B008 - it is frozen
     """The board as one nested object without ``None``s: what the page shows and the stream tells.
 
     ``services`` by full name, ``tasks`` by id, ``peers`` by name, ``rps``, ``haiku``, and in ``chat``,
@@ -35,7 +37,7 @@ def state_of(board: Board) -> State:
         service, ranks = wire.swarm(squad), shown.ranks(squad.replicas)
         for trooper, replica in zip(squad.replicas, service.pop("replicas"), strict=True):
             tasks[trooper.id] = {**replica, **shown.of_trooper(trooper, squad, ranks[trooper.id])}
-        services[squad.service] = service
+        services[squad.service] = {**service, **shown.of_squad(squad)}
     throw = wire.rps(board)["state"] or {}
     return pruned(
         {
@@ -46,7 +48,12 @@ def state_of(board: Board) -> State:
             "engine_error": board.engine_error,
             "agent_problem": board.trouble.problem if board.trouble else None,
             "agent_mend": board.trouble.mend if board.trouble else None,
-            "swarm": shown.in_all(board.squads, board.primary),
+            "swarm": {
+                **shown.in_all(board.squads, board.primary),
+                "summary": glance.summary(board.squads, board.primary),
+            },
+            "health": glance.health(board),
+            **of_state(arms),
             "services": services,
             "tasks": tasks,
             "rps": {**throw, "interval_seconds": board.interval_seconds},
@@ -65,6 +72,7 @@ def state_unknown(reason: str) -> State:
     return {
         "unknown": reason, "swarm": {}, "services": {}, "tasks": {}, "rps": {}, "haiku": {},
         "chat": _mark(()), "revolts": _mark(()), "feed": NO_FEED, "timeline": reigns.NO_MARK, "peers": {},
+        "health": glance.UNKNOWN, **of_state(Scoreboard()),
     }  # fmt: skip
 
 
@@ -81,7 +89,7 @@ def _marks(board: Board) -> str:
 
 def producer(services: Services) -> Callable[[], State]:
     """What the fanout asks four times a second: the state now, built anew only when the board is new."""
-    last: tuple[Board | None, State] = (None, {})
+    last: tuple[Board | None, Scoreboard, State] = (None, Scoreboard(), {})
 
     def produce() -> State:
         nonlocal last
@@ -89,9 +97,12 @@ def producer(services: Services) -> Callable[[], State]:
             board = services.board.board()
         except BusDown as error:
             return state_unknown(str(error))
+        arms = services.scoreboard.seen()
         if board is not last[0]:
-            last = (board, state_of(board))
-        return last[1]
+            last = (board, arms, state_of(board, arms))
+        elif arms != last[1]:
+            last = (board, arms, {**last[2], **of_state(arms)})
+        return last[2]
 
     return produce
 

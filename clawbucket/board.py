@@ -227,6 +227,7 @@ class BoardReader:
         manager = holder or (order[0].id if order else None)
         confirmed = holder is not None and unmoved < Timing().dead_after
         tasks = seen.snapshot.tasks_of(service)
+        heirs = (t.id for t in preference(seen.snapshot, service, None) if t.id != manager)
         return Squad(
             service=service,
             alias=short_alias(service),
@@ -239,6 +240,7 @@ class BoardReader:
             manager_epoch=lease.epoch if lease else 0,
             manager_confirmed=confirmed,
             override_slot=override or None,  # NO_SLOT is none
+            heir_task_id=next(heirs, None),
         )
 
     def _trooper(self, task: Task, seen: _Seen, *, manages: bool, confirmed: bool) -> Trooper:

@@ -7,3 +7,6 @@ import "./sparks.js";
 import "./charts.js";
 import "./feed.js";
 import "./timeline.js";
+import "./glance.js";
+import "./scale.js";
+import "./arming.js";

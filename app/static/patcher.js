@@ -104,8 +104,8 @@ function touch(paths) {
 
 // -- fragments ---------------------------------------------------------------------------------------
 
-const UNBOUND = ["chat", "feed", "timeline"]; // fragments in which nothing is filled in
-const fragments = ["squads", "chat", "revolts", "feed", "timeline"].map((id) => ({ id, element: document.getElementById(id), tries: 0, timer: 0 }));
+const UNBOUND = ["chat", "feed", "timeline", "scoreboard"]; // fragments in which nothing is filled in
+const fragments = ["squads", "chat", "revolts", "feed", "timeline", "scoreboard"].map((id) => ({ id, element: document.getElementById(id), tries: 0, timer: 0 }));
 
 // What is drawn of another rack, and not filled in: its names and where it is.
 const rack = (name, { label, url }) => JSON.stringify([name, label, url]);

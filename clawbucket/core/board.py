@@ -49,7 +49,11 @@ class Trooper:
 
 @dataclass(frozen=True, slots=True)
 class Squad:
-    """One service as the board shows it. ``error`` is one sentence when it could not be read."""
+    """One service as the board shows it. ``error`` is one sentence when it could not be read.
+
+    ``heir_task_id``: who comes first by the rule of preference when the manager is gone, slot overrides
+    aside; None while nobody else runs.
+    """
 
     service: str
     alias: str
@@ -60,6 +64,7 @@ class Squad:
     manager_epoch: int = 0
     manager_confirmed: bool = False
     override_slot: int | None = None
+    heir_task_id: str | None = None
     error: str | None = None
 
 

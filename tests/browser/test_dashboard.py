@@ -143,7 +143,7 @@ def test_an_error_is_told(world: World, watch: Watch):
     page.locator(f"#squad-{SECOND} input[name=replicas]").evaluate(
         "input => { input.max = 99; input.value = 21; input.form.requestSubmit() }"
     )
-    expect(page.locator("#toasts .bad")).to_contain_text("20")
+    expect(page.locator(f"#squad-{SECOND} .refusal")).to_contain_text("20")
     watch.complaints.clear()  # the browser itself reports the 400 that this test provoked
 
 
@@ -174,12 +174,12 @@ def test_login(guarded_world: World, watch: Watch):
     """Without a login a press on ARM is refused with a sentence; with one it works; a wrong token is told."""
     page = watch.open(guarded_world.url)
     switch(page, 0).click()
-    expect(page.locator("#toasts .bad")).to_contain_text("token", timeout=SOON)
+    expect(page.locator(".tile .refusal")).to_contain_text("token", timeout=SOON)
     for token in ("battery staple", "correct horse"):
         page.get_by_label("Token, to change things").fill(token)
         page.get_by_role("button", name="Log in").click()
         if token == "battery staple":
-            expect(page.locator("#toasts .bad").last).to_have_text("That is not the token.", timeout=SOON)
+            expect(page.locator(".top .refusal")).to_have_text("That is not the token.", timeout=SOON)
     expect(page.get_by_role("button", name="Log out")).to_be_visible()
     expect(page.locator("#live")).to_have_attribute("data-phase", "live")
     switch(page, 0).click()
