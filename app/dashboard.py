@@ -9,6 +9,7 @@ from flask import Blueprint, Response, render_template, request
 
 from app.agent import asked_task
 from app.fanout import State
+from app.glossary import term_of
 from app.handoff_lines import handoff_lines
 from app.security import LoginCookie
 from app.services import Services
@@ -28,6 +29,7 @@ MOST_VIEWS = 50
 def blueprint(services: Services) -> Blueprint:
     """``GET /``, ``/ui/squads``, ``/ui/chat``, ``/ui/revolts`` and ``/ui/talk``."""
     routes = Blueprint("dashboard", __name__)
+    routes.add_app_template_global(term_of, "glossary_term")
     draw_once = _once_a_board()
     cookie = LoginCookie(services.settings.token) if services.settings.token else None
 

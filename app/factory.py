@@ -14,7 +14,9 @@ from app import (
     arm,
     chat,
     dashboard,
+    drawer,
     errors,
+    glossary,
     haiku,
     health_routes,
     orders,
@@ -76,6 +78,8 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
 
     for routes in (
         dashboard.blueprint(services),
+        drawer.blueprint(services),
+        glossary.blueprint(services),
         stream.blueprint(fanout),
         swarm.blueprint(services, reading, every),
         orders.blueprint(services),

@@ -4,7 +4,8 @@ const toasts = document.getElementById("toasts");
 const IN_DOUBT = "No answer. It may or may not have happened: look before you try again.";
 const MOST_NAMES = 3;
 
-function toast(text, kind) {
+/** Say that for some seconds. @param {string} text @param {string} kind good, warn or bad */
+export function toast(text, kind) {
   const note = document.createElement("p");
   note.className = kind;
   note.textContent = text;
@@ -82,14 +83,3 @@ document.body.addEventListener("htmx:confirm", (event) => {
   event.preventDefault();
   if (!held && confirm(chosen.dataset.confirm)) issueRequest(true);
 });
-
-// A browser lets a page write to the clipboard under https and on localhost only.
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.hidden = !navigator.clipboard;
-  button.addEventListener("click", () => {
-    navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent).then(
-      () => toast("Copied.", "good"),
-      () => toast("The browser does not let this page copy; select the command instead.", "bad"),
-    );
-  });
-}

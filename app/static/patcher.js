@@ -51,7 +51,8 @@ function record(path) {
 
 // -- page --------------------------------------------------------------------------------------------
 
-const BINDINGS = ["text", "show", "unless", "attrs", "value", "checked", "next", "disabled"].map((name) => `[data-${name}]`).join();
+/** Selects what shows a field of its record. */
+export const BINDINGS = ["text", "show", "unless", "attrs", "value", "checked", "next", "disabled"].map((name) => `[data-${name}]`).join();
 const NAMED = ["tasks", "services", "peers"]; // what holds records by name
 
 function index() {
@@ -63,7 +64,8 @@ function index() {
   }
 }
 
-function fill(element, fields) {
+/** Let an element show what its record says. @param {any} element @param {any} fields */
+export function fill(element, fields) {
   const bound = element.dataset;
   if ("text" in bound) {
     const text = String(fields[bound.text] ?? bound.none ?? "");

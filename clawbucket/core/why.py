@@ -105,8 +105,8 @@ def _leaving(seen: Seen) -> str:
 def _running(seen: Seen) -> str:
     if seen.freshness is Freshness.MISSING:
         return (
-            f"its process runs, but its heartbeat has not moved for {MISSING_AFTER:.0f} s or more: if it does "
-            "not answer the engine's health check either, it is ended and another takes its slot"
+            f"its process runs, but its heartbeat has not moved for {MISSING_AFTER:.0f} s or more: if it "
+            "does not answer the engine's health check either, it is ended and another takes its slot"
         )
     if seen.freshness is Freshness.SUSPECT:
         return (
@@ -147,7 +147,7 @@ def _of_state(seen: Seen) -> str:
     return {
         TaskState.NEW: f"{seen.alias} wants one more replica, and this task was just made for it: next the "
         "swarm looks for what it needs",
-        TaskState.PENDING: f"it waits for a node that may take it{told}: it is assigned to the first there is",
+        TaskState.PENDING: f"it waits for a node that may take it{told}: it goes to the first there is",
         TaskState.ASSIGNED: f"it was given to {node}: next that node accepts it",
         TaskState.ACCEPTED: f"it was accepted by {node}: next it is prepared there",
         TaskState.PREPARING: f"it is prepared on {node}{told}: next it is ready to start",
@@ -159,9 +159,10 @@ def _of_state(seen: Seen) -> str:
         TaskState.SHUTDOWN: f"it was asked to end, and has{told}: it does not come back",
         TaskState.FAILED: f"its process ended{code or ' with an error'}{told}: while its service wants as "
         "many, another takes its slot",
-        TaskState.REJECTED: f"it was refused by {node}{told}: while its service wants as many, another is tried",
-        TaskState.ORPHANED: f"it was given up, because {node} was out of sight for too long, though its process "
-        "may still run there: another takes its slot",
+        TaskState.REJECTED: f"it was refused by {node}{told}: while its service wants as many, another "
+        "is tried",
+        TaskState.ORPHANED: f"it was given up, because {node} was out of sight for too long, though its "
+        "process may still run there: another takes its slot",
         TaskState.REMOVE: f"its service no longer wants it{told}: it ends, and is then forgotten",
     }[task.state]
 
