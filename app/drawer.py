@@ -51,7 +51,7 @@ def _find(board: Board, task_id: str) -> tuple[Squad, Trooper] | None:
 
 
 def _context(board: Board, snapshot: Snapshot | None, squad: Squad, trooper: Trooper) -> dict[str, Any]:
-    """What the fragment is drawn from. ``record`` is as the stream has it, so that it can be kept up to date."""
+    """What the fragment is drawn from. ``record`` is as the stream has it, to be kept up to date."""
     rank = shown.ranks(squad.replicas)[trooper.id]
     record = pruned({**wire.replica(trooper), **shown.of_trooper(trooper, squad, rank)})
     task = (snapshot and snapshot.task(trooper.id)) or _as_shown(trooper, squad)

@@ -72,7 +72,9 @@ class Glossary:
 def _term(entry: Mapping[str, Any]) -> Term:
     unknown = set(entry) - _FIELDS
     if unknown or not {"name", "says"} <= set(entry):
-        raise BadGlossary(f"a term has {sorted(_FIELDS)}, of which name and says are needed, not {dict(entry)}")
+        raise BadGlossary(
+            f"a term has {sorted(_FIELDS)}, of which name and says are needed, not {dict(entry)}"
+        )
     lists = [entry.get(key, []) for key in ("aliases", "see")]
     if not all(isinstance(one, list) and all(isinstance(name, str) for name in one) for one in lists):
         raise BadGlossary(f"aliases and see of {entry['name']!r} are lists of names")
@@ -80,7 +82,9 @@ def _term(entry: Mapping[str, Any]) -> Term:
     if not slug_of(name):
         raise BadGlossary(f"{name!r} is no name of a term")
     if len(says) > LONGEST_SENTENCE or not _SENTENCE.fullmatch(says) or ". " in says:
-        raise BadGlossary(f"{name!r} says {says!r}; it takes one sentence of at most {LONGEST_SENTENCE} letters")
+        raise BadGlossary(
+            f"{name!r} says {says!r}; it takes one sentence of at most {LONGEST_SENTENCE} letters"
+        )
     return Term(name, says, tuple(lists[0]), tuple(lists[1]))
 
 
