@@ -6,6 +6,13 @@ const [WIDTH, HEIGHT] = [100, 24]; // of the picture's own units
 /** @param {string} id @returns {any} */
 const at = (id) => document.getElementById(`past-${id}`);
 const [scores, said, changes] = ["scores", "said", "changes"].map(at);
+/** What is told better than by its name. @type {Map<string, string>} */
+const PLAIN = new Map([
+  ["manager yes", "became manager"],
+  ["manager no", "manages no more"],
+  ["board shown", "came to the board"],
+  ["board gone", "left the board"],
+]);
 
 let shown = "";
 let timer = 0;
@@ -73,16 +80,15 @@ function drawScores(points) {
   said.textContent = `${said.textContent} Score from ${values[0]} to ${now}, between ${low} and ${high}.`.trim();
 }
 
-/** One change, on one line: when, what, and whatever else is told of it. @param {any} event */
+/** One change, on one line: when, and what became of what. @param {any} event */
 function line(event) {
-  const { at: when, what, ...rest } = Object(event);
+  const { at: when, kind, was, now, what } = Object(event);
   const item = document.createElement("li");
   const time = document.createElement("time");
   time.className = "quiet";
   time.textContent = clock(when);
   time.dateTime = time.title = String(when ?? "");
-  const more = Object.values(rest).filter((value) => typeof value === "string" || typeof value === "number");
-  item.append(time, ` ${[what, ...more].filter((word) => word !== undefined && word !== "").join(" ")}`);
+  item.append(time, ` ${what ?? PLAIN.get(`${kind} ${now}`) ?? `${kind} ${was ? `${was} → ` : ""}${now}`}`);
   return item;
 }
 

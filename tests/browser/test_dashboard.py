@@ -200,15 +200,6 @@ class Answer502(BaseHTTPRequestHandler):
         """Silence."""
 
 
-@pytest.fixture
-def own_world() -> Iterator[World]:
-    """A rack for one test, that it may kill."""
-    rack = World()
-    rack.start()
-    yield rack
-    rack.kill()
-
-
 def test_a_cut_stream_comes_back(own_world: World, watch: Watch):
     """Killed, the page says stale and counts; back, even after a 502, it shows the new swarm live."""
     page = watch.open(own_world.url)
