@@ -38,8 +38,8 @@ export function open(taskId, opener = `[data-open="${CSS.escape(taskId)}"]`, toT
   ended.hidden = true;
   const record = swarm.state?.tasks[taskId];
   title.textContent = record?.name ?? last?.name ?? "Trooper";
-  talk.offer(record?.agent !== "off");
   talk.turnTo(taskId, title.textContent);
+  talk.offer(Boolean(record) && record.agent !== "off");
   link.href = address(taskId);
   history.replaceState(history.state, "", link.href);
   if (!dialog.open) dialog.showModal();
@@ -82,7 +82,7 @@ function news() {
   fillIn();
   const now = JSON.stringify([record, state.stale_seconds, state.snapshot_age_seconds, state.engine_error, state.revolts, state.peers]);
   if (now === known) return;
-  if (known) refresh();
+  if (known || lost.textContent) refresh();
   known = now;
   past.news();
 }
@@ -101,9 +101,10 @@ function end(state) {
     refresh();
     if (within) title.focus();
   }
+  if (!last) return; // it was never seen here; the body says what is known of it
   /** @type {any[]} */
   const tasks = Object.values(state.tasks);
-  const heir = last && tasks.find((task) => task.service === last.service && task.slot === last.slot);
+  const heir = tasks.find((task) => task.service === last.service && task.slot === last.slot);
   tell(heir ?? null);
 }
 
@@ -148,6 +149,7 @@ body.addEventListener("htmx:beforeSwap", (/** @type {any} */ event) => {
   const asked = new URL(event.detail.xhr.responseURL).searchParams.get("task_id");
   if (asked !== shown) event.detail.shouldSwap = false; // the answer about whom one has turned away from
 });
+body.addEventListener("htmx:responseError", () => { if (over) body.replaceChildren(); }); // it is true no more
 body.addEventListener("htmx:afterSettle", () => {
   lost.textContent = "";
   title.textContent = body.querySelector("[data-name]")?.dataset.name ?? title.textContent;

@@ -53,13 +53,14 @@ function keep() {
     return;
   }
   choose(all[Math.min(number, all.length - 1)]);
-  if (lost) focus();
+  if (lost) focus({ preventScroll: true });
 }
 
-function focus() {
+/** @param {FocusOptions} [how] */
+function focus(how) {
   /** @type {HTMLElement | null | undefined} */
   const at = current?.querySelector(".open") ?? current?.querySelector(CONTROLS);
-  at?.focus();
+  at?.focus(how);
 }
 
 // -- walking -------------------------------------------------------------------------------------------
@@ -136,12 +137,12 @@ squads.addEventListener("focusin", (event) => {
   choose(tile);
   number = tiles().indexOf(tile);
 });
+// A tile that is taken away takes the focus along; whoever goes elsewhere takes it by a key or a press.
 squads.addEventListener("focusout", (event) => { if (event.relatedTarget) within = false; });
+document.addEventListener("pointerdown", () => { within = false; }, true);
 
 // A filter may have hidden the current tile meanwhile; what Tab stops at is settled just before it goes there.
 document.addEventListener("keydown", (event) => { if (event.key === "Tab") keep(); }, true);
 document.addEventListener("claw:painted", () => { if (current && !current.isConnected) keep(); });
 document.body.addEventListener("htmx:afterSettle", (event) => { if (event.target === squads) settle(); });
-// A morph leaves alone what was settled here. It keeps only the controls of tiles that it keeps.
-Idiomorph.defaults.callbacks.beforeAttributeUpdated = (/** @type {string} */ name) => name !== "tabindex";
 settle();

@@ -233,5 +233,6 @@ document.body.addEventListener("htmx:afterSettle", swapped);
 for (const failed of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.body.addEventListener(failed, compare);
 Idiomorph.defaults.ignoreActiveValue = true; // what somebody is typing is theirs
 Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, now) => old.localName !== "select" || !old.isEqualNode(now); // what is chosen, too
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => name !== "tabindex" && name !== "open"; // where Tab stops (grid.js), what is unfolded
 index();
 scrollChat();

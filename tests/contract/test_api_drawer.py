@@ -88,7 +88,7 @@ def test_a_revolt_is_offered_where_there_is_a_peer(stage: Stage, client: FlaskCl
 def test_a_handoff_in_doubt_is_told(stage: Stage, client: FlaskClient):
     """A frozen trooper names the rack that may have it, and that this is being asked."""
     beat = stage.services.bus.get(codecs.HEARTBEAT.key.of(f"{SECOND}.2.{WORKER}"))
-    known = codecs.HEARTBEAT.decode(beat)  # type: ignore[arg-type]
+    known = codecs.HEARTBEAT.decode(beat)
     stage.put(codecs.HEARTBEAT, replace(known, seq=99, frozen="a" * 32), f"{SECOND}.2.{WORKER}")
     at = stage.clock.iso()
     told = RevoltEvent("e", 1, at, WORKER, "", SECOND, "Machine Rack 1", "Rack 2", "a" * 32, Phase.IN_DOUBT)

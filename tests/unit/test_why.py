@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from clawbucket.core.agent import Agent
@@ -8,15 +10,15 @@ from clawbucket.core.revolt import Phase
 from clawbucket.core.why import LONGEST_TOLD, Seen, why, why_ended
 
 
-def task(state: TaskState = TaskState.RUNNING, **more: object) -> Task:
+def task(state: TaskState = TaskState.RUNNING, **more: Any) -> Task:
     """A task in that state."""
     desired = more.pop("desired", TaskState.RUNNING)
-    return Task("t", "clawbucket_b", 2, "n1", state, desired, "clawbucket_b.2.t", **more)  # type: ignore[arg-type]
+    return Task("t", "clawbucket_b", 2, "n1", state, desired, "clawbucket_b.2.t", **more)
 
 
-def seen(it: Task | None = None, **more: object) -> Seen:
+def seen(it: Task | None = None, **more: Any) -> Seen:
     """That task on node-1, with nothing out of the ordinary but ``more``."""
-    return Seen(it or task(), "b", "node-1", **more)  # type: ignore[arg-type]
+    return Seen(it or task(), "b", "node-1", **more)
 
 
 @pytest.mark.parametrize("state", TaskState)
@@ -124,7 +126,7 @@ def test_a_handoff_outweighs_the_state():
         ({"stale_seconds": 0.4, "silent_seconds": 9}, "As last known 0 s ago"),
     ],
 )
-def test_old_news_is_called_so(more: dict[str, object], beginning: str):
+def test_old_news_is_called_so(more: dict[str, Any], beginning: str):
     """What is not known anew is not told as if it were."""
     assert why(seen(**more)).startswith(beginning)
 
@@ -134,7 +136,7 @@ def test_an_agent_that_cannot_think():
     said = why(seen(agent=Agent("model_missing", problem="Ollama has no model x.")))
     assert said.endswith("because its agent cannot think (Ollama has no model x).")
     for health in ("ok", "off", "unknown"):
-        assert "agent" not in why(seen(agent=Agent(health)))  # type: ignore[arg-type]
+        assert "agent" not in why(seen(agent=Agent(health)))
 
 
 def test_a_reason_is_bounded_and_on_one_line():
