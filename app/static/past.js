@@ -51,7 +51,8 @@ async function look() {
 
 /** @param {string} sentence */
 function clear(sentence) {
-  scores.hidden = changes.hidden = true;
+  scores.toggleAttribute("hidden", true); // the property is HTML's alone
+  changes.hidden = true;
   said.textContent = sentence;
 }
 
@@ -68,8 +69,8 @@ function draw(told) {
 
 /** @param {number[][]} points rounds and scores, oldest first */
 function drawScores(points) {
-  scores.hidden = points.length < 2;
-  if (scores.hidden) return;
+  scores.toggleAttribute("hidden", points.length < 2);
+  if (points.length < 2) return;
   const [rounds, values] = [points.map(([round]) => round), points.map(([, score]) => score)];
   const [left, low, high] = [rounds[0], Math.min(...values), Math.max(...values)];
   const [wide, tall] = [rounds[rounds.length - 1] - left || 1, high - low || 1];
