@@ -11,6 +11,7 @@ from flask import Blueprint, Response, render_template, request
 from app import feed, reigns
 from app.agent import asked_task
 from app.fanout import State
+from app.glossary import term_of
 from app.handoff_lines import handoff_lines
 from app.scoreboard import of_state
 from app.security import LoginCookie
@@ -40,6 +41,7 @@ FRAGMENTS = {
 def blueprint(services: Services) -> Blueprint:
     """``GET /``, ``/ui/squads``, ``/ui/talk``, and ``/ui/`` each of FRAGMENTS."""
     routes = Blueprint("dashboard", __name__)
+    routes.add_app_template_global(term_of, "glossary_term")
     draw_once = _once_a_board()
     cookie = LoginCookie(services.settings.token) if services.settings.token else None
 

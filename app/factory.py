@@ -14,8 +14,10 @@ from app import (
     arm,
     chat,
     dashboard,
+    drawer,
     errors,
     events,
+    glossary,
     haiku,
     health_routes,
     history,
@@ -79,6 +81,8 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
 
     for routes in (
         dashboard.blueprint(services),
+        drawer.blueprint(services),
+        glossary.blueprint(services),
         stream.blueprint(fanout),
         swarm.blueprint(services, reading, every),
         orders.blueprint(services),

@@ -95,6 +95,11 @@ OPERATIONS = (
         "get", "/ui/talk", "pages", "The conversation with a trooper, as a fragment.",
         "text/html", errors=(400, 404, 409, 503), query=(("task_id", "The trooper's task."),),
     ),
+    Operation(
+        "get", "/ui/trooper", "pages", "All about one trooper, as a fragment.",
+        "text/html", errors=(400, 404, 503), query=(("task_id", "The trooper's task."),),
+    ),
+    Operation("get", "/glossary", "pages", "What the dashboard's words mean.", "text/html"),
     Operation("get", "/api/stream", "pages", "What changes, as it does.", "text/event-stream", errors=(503,)),
     Operation("get", "/api/whoami", "swarm", "Which replica answers.", _A.Whoami, errors=(304,)),
     Operation("get", "/api/swarm", "swarm", "The primary service.", _A.PrimaryService, errors=(404, *READ)),

@@ -11,8 +11,8 @@ const toasts = /** @type {HTMLElement} */ (document.getElementById("toasts"));
 const IN_DOUBT = "No answer. It may or may not have happened: look before you try again.";
 const MOST_NAMES = 3;
 
-/** @param {string} text @param {string} kind good, warn or bad */
-function toast(text, kind) {
+/** Say that for some seconds. @param {string} text @param {string} kind good, warn or bad */
+export function toast(text, kind) {
   const note = document.createElement("p");
   note.className = kind;
   note.textContent = text;
@@ -114,14 +114,3 @@ document.body.addEventListener("htmx:confirm", (event) => {
   const more = radius(form.getAttribute("action"), String(new FormData(form).get("task_id")), swarm.state);
   if (confirm(`${asked} ${more}`.trim())) issueRequest(true);
 });
-
-// A browser lets a page write to the clipboard under https and on localhost only.
-for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-copy]"))) {
-  button.hidden = !navigator.clipboard;
-  button.addEventListener("click", () => {
-    navigator.clipboard.writeText(document.getElementById(button.dataset.copy ?? "")?.textContent ?? "").then(
-      () => toast("Copied.", "good"),
-      () => toast("The browser does not let this page copy; select the command instead.", "bad"),
-    );
-  });
-}

@@ -51,7 +51,8 @@ function record(path) {
 
 // -- page --------------------------------------------------------------------------------------------
 
-const BINDINGS = ["text", "show", "unless", "attrs", "value", "checked", "next", "disabled"].map((name) => `[data-${name}]`).join();
+/** Selects what shows a field of its record. */
+export const BINDINGS = ["text", "show", "unless", "attrs", "value", "checked", "next", "disabled"].map((name) => `[data-${name}]`).join();
 const NAMED = ["tasks", "services", "peers"]; // what holds records by name
 
 function index() {
@@ -63,7 +64,8 @@ function index() {
   }
 }
 
-function fill(element, fields) {
+/** Let an element show what its record says. @param {any} element @param {any} fields */
+export function fill(element, fields) {
   const bound = element.dataset;
   if ("text" in bound) {
     const text = String(fields[bound.text] ?? bound.none ?? "");
@@ -233,5 +235,6 @@ document.body.addEventListener("htmx:afterSettle", swapped);
 for (const failed of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.body.addEventListener(failed, compare);
 Idiomorph.defaults.ignoreActiveValue = true; // what somebody is typing is theirs
 Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, now) => old.localName !== "select" || !old.isEqualNode(now); // what is chosen, too
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => name !== "tabindex" && name !== "open"; // where Tab stops (grid.js), what is unfolded
 index();
 scrollChat();

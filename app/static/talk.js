@@ -1,16 +1,18 @@
-// The dialog in which somebody talks to one trooper. It stands outside of what the stream draws anew, so it
-// stays open, with what is typed in it, whatever becomes of the tile that opened it.
+// The conversation with one trooper, in its drawer: what was said, and a box to ask in.
 const EVERY = 5000; // ms between two looks at what was said meanwhile, by others too
 const NEAR = 40; // px from the end at which the conversation is still followed
+/** @param {string} id @returns {any} */
 const at = (id) => document.getElementById(`talk-${id}`);
-const dialog = document.getElementById("talk");
-const [name, task, lines, lost, form, sent, state, text] =
-  ["name", "task", "lines", "lost", "form", "sent", "state", "text"].map(at);
+const part = /** @type {HTMLElement} */ (document.getElementById("talk"));
+const dialog = /** @type {HTMLDialogElement} */ (part.closest("dialog"));
+const [task, lines, lost, form, sent, state, text] = ["task", "lines", "lost", "form", "sent", "state", "text"].map(at);
 
+let name = ""; // the trooper's
 let reply = ""; // the last answer, until it is seen in the conversation
 let follow = true; // whether the end of the conversation is being read
 const waiting = () => form.classList.contains("htmx-request");
 
+/** @param {string} sentence @param {string} kind */
 function say(sentence, kind) {
   state.className = kind;
   state.textContent = sentence;
@@ -21,31 +23,40 @@ function toEnd() {
 }
 
 function look() {
-  htmx.trigger(lines, "claw:talk");
+  if (!part.hidden) htmx.trigger(lines, "claw:talk");
 }
 
-// A trooper that was asked and is left answers all the same; its conversation will have it.
-function turnTo(button) {
-  if (task.value !== button.dataset.talk) {
+/**
+ * Talk with that one from now on. A trooper that was asked and is left answers all the same; its conversation
+ * will have it.
+ * @param {string} taskId @param {string} callsign
+ */
+export function turnTo(taskId, callsign) {
+  name = callsign;
+  if (task.value !== taskId) {
     if (waiting()) htmx.trigger(form, "htmx:abort");
-    task.value = button.dataset.talk;
-    name.textContent = button.dataset.name;
+    task.value = taskId;
     lines.replaceChildren();
     reply = text.value = lost.textContent = sent.textContent = "";
     sent.hidden = true;
     say("", "");
   }
   follow = true;
-  dialog.showModal();
   look();
 }
 
-document.body.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-talk]");
-  if (button) turnTo(button);
-});
-// The tile may be gone by now; then whoever uses a keyboard goes on among the troopers.
-dialog.addEventListener("close", () => (document.getElementById(`ask-${task.value}`) ?? document.getElementById("squads")).focus());
+/** Whether there is anybody to talk to. @param {boolean} there */
+export function offer(there) {
+  if (part.hidden !== there) return;
+  part.hidden = !there;
+  look();
+}
+
+/** Go to the box to ask in. */
+export function ask() {
+  text.focus();
+}
+
 setInterval(() => { if (dialog.open && !document.hidden) look(); }, EVERY);
 
 // What is typed leaves the field when it is sent, and comes back if it was certainly not said.
@@ -53,10 +64,10 @@ form.addEventListener("htmx:beforeSend", () => {
   sent.textContent = text.value;
   sent.hidden = false;
   text.value = reply = "";
-  say(`${name.textContent} is thinking…`, "quiet");
+  say(`${name} is thinking…`, "quiet");
   toEnd();
 });
-form.addEventListener("htmx:afterRequest", (event) => {
+form.addEventListener("htmx:afterRequest", (/** @type {any} */ event) => {
   const { successful, xhr } = event.detail;
   if (successful) {
     const answer = JSON.parse(xhr.responseText);
@@ -70,7 +81,7 @@ form.addEventListener("htmx:afterRequest", (event) => {
   look();
 });
 
-lines.addEventListener("htmx:beforeSwap", (event) => {
+lines.addEventListener("htmx:beforeSwap", (/** @type {any} */ event) => {
   const asked = new URL(event.detail.xhr.responseURL).searchParams.get("task_id");
   if (asked !== task.value) event.detail.shouldSwap = false; // the answer about whom one has turned away from
   follow ||= lines.scrollHeight - lines.scrollTop - lines.clientHeight < NEAR;

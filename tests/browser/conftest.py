@@ -99,6 +99,15 @@ def world() -> Iterator[World]:
     rack.kill()
 
 
+@pytest.fixture
+def own_world() -> Iterator[World]:
+    """A rack for one test, that it may kill."""
+    rack = World()
+    rack.start()
+    yield rack
+    rack.kill()
+
+
 @pytest.fixture(scope="module")
 def thinking_world() -> Iterator[World]:
     """One rack whose troopers think, for a module."""

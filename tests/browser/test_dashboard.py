@@ -46,10 +46,11 @@ def test_arm_is_live(world: World, watch: Watch):
 
 
 def test_arm_by_keyboard(world: World, watch: Watch):
-    """The switch is reached with Tab, and Space turns it."""
+    """The switch is reached with Tab, behind the callsign and the copy button, and Space turns it."""
     page = watch.open(world.url)
     page.get_by_role("button", name="Scale").first.focus()
-    page.keyboard.press("Tab")
+    for _ in range(3):
+        page.keyboard.press("Tab")
     expect(switch(page, 0)).to_be_focused()
     page.keyboard.press("Space")
     expect(switch(page, 0)).to_have_attribute("aria-checked", "true", timeout=SOON)
@@ -198,15 +199,6 @@ class Answer502(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
         """Silence."""
-
-
-@pytest.fixture
-def own_world() -> Iterator[World]:
-    """A rack for one test, that it may kill."""
-    rack = World()
-    rack.start()
-    yield rack
-    rack.kill()
 
 
 def test_a_cut_stream_comes_back(own_world: World, watch: Watch):
