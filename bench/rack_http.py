@@ -8,7 +8,7 @@ from typing import Any
 import urllib3
 
 
-class Dashboard:
+class RackHttp:
     """A rack by the URL of its dashboard. ``token`` is the operator's, where changes need it."""
 
     def __init__(self, url: str, token: str = "") -> None:
