@@ -1,12 +1,12 @@
 """A replica whose swarm is made up: ``python -m bench.board_generator --tiles 1000 --port 9250``.
 
-The real HTTP side (templates, fanout, stream, gunicorn with one gevent worker, as ``python -m app`` runs it) on
-a board of as many troopers as one likes, of which a share changes at each tick. No bus, no loops and no rack
-are behind it: what is measured is what people watch. ``throw.at`` of each board is the time at which its change
-was due on this machine's monotonic clock, so that a client on the same machine can tell how late it hears of it.
+The real HTTP side (templates, fanout, stream, gunicorn with one gevent worker, as ``python -m app`` runs it)
+on a board of as many troopers as one likes, of which a share changes at each tick. No bus, no loops and no
+rack are behind it: what is measured is what people watch. ``throw.at`` of each board is the time at which its
+change was due on this machine's monotonic clock, so that a client on the same machine can tell how late it
+hears of it.
 """
 
-# ruff: noqa: E402 - the standard library is patched before anything else can hold on to the unpatched one
 from __future__ import annotations
 
 from gevent import monkey
@@ -32,7 +32,14 @@ from clawbucket.core import phrases
 from clawbucket.core.agent import Agent
 from clawbucket.core.board import Board, Squad, Trooper
 from clawbucket.core.callsign import color_of, name_of
-from clawbucket.core.model import TASK_ID_ALPHABET, TASK_ID_LENGTH, ArmState, Freshness, TaskState, short_alias
+from clawbucket.core.model import (
+    TASK_ID_ALPHABET,
+    TASK_ID_LENGTH,
+    ArmState,
+    Freshness,
+    TaskState,
+    short_alias,
+)
 from clawbucket.core.records import ChatMessage, Choice, Haiku, Outcome, Throw
 from clawbucket.listening import listening_socket
 from clawbucket.ports import Orders
@@ -64,7 +71,7 @@ class MadeBoard(BoardReader):
         now: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         super().__init__(services.bus, services.gate, services.clock, services.settings)
-        self._rng, self._now, self._tick = Random(seed), now, tick
+        self._rng, self._seconds, self._tick = Random(seed), now, tick
         self._many = round(tiles * share)
         self._began = now()
         self._ticks = 0
@@ -74,21 +81,21 @@ class MadeBoard(BoardReader):
         for number in range(tiles):
             squad = number % len(SERVICES)
             slots[squad] += 1
-            self._troopers.append(self._born(SERVICES[squad], slots[squad]))
+            self._troopers.append(self._recruit(SERVICES[squad], slots[squad]))
         self._services = {t.id: SERVICES[n % len(SERVICES)] for n, t in enumerate(self._troopers)}
-        self._made = self._draw()
+        self._shown = self._painted()
 
     def board(self, max_age: float = MAX_AGE) -> Board:  # noqa: ARG002 - the reader's form
         """The board of this tick."""
-        ticks = int((self._now() - self._began) / self._tick)
+        ticks = int((self._seconds() - self._began) / self._tick)
         if ticks > self._ticks:
             self._ticks = ticks
             for index in self._rng.sample(range(len(self._troopers)), self._many):
                 self._troopers[index] = self._changed(self._troopers[index])
-            self._made = self._draw()
-        return self._made
+            self._shown = self._painted()
+        return self._shown
 
-    def _born(self, service: str, slot: int) -> Trooper:
+    def _recruit(self, service: str, slot: int) -> Trooper:
         rng = self._rng
         task_id = "".join(rng.choices(TASK_ID_ALPHABET, k=TASK_ID_LENGTH))
         # Every state is somewhere on the board, and most run, as in a rack that people work on.
@@ -116,7 +123,7 @@ class MadeBoard(BoardReader):
         armed = ArmState.OFF if before.arm is ArmState.ON else ArmState.ON
         return replace(after, freshness=rng.choice(list(Freshness)), arm=armed)
 
-    def _draw(self) -> Board:
+    def _painted(self) -> Board:
         due = self._began + self._ticks * self._tick
         names = [short_alias(service) for service in SERVICES]
         squads = []
@@ -124,7 +131,9 @@ class MadeBoard(BoardReader):
             mine = tuple(t for t in self._troopers if self._services[t.id] == service)
             if mine:
                 running = sum(t.state == TaskState.RUNNING.value for t in mine)
-                squads.append(Squad(service, alias, len(mine), running, mine, mine[0].id, 1_700_000_000_000, True))
+                squads.append(
+                    Squad(service, alias, len(mine), running, mine, mine[0].id, 1_700_000_000_000, True)
+                )
         first = self._troopers[0].name if self._troopers else "Nobody"
         line = ChatMessage("m1", 1, first, "node-00", "This board is made up.", self._at)
         return Board(
@@ -151,7 +160,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.board_generator", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="on the loopback interface")
     parser.add_argument("--tiles", type=int, default=1_000, help="troopers (default: %(default)s)")
-    parser.add_argument("--share", type=float, default=SHARE, help="of them change a tick (default: %(default)s)")
+    parser.add_argument(
+        "--share", type=float, default=SHARE, help="of them change a tick (default: %(default)s)"
+    )
     parser.add_argument("--tick", type=float, default=TICK, help="seconds (default: %(default)s)")
     parser.add_argument("--viewers", type=int, default=2_000, help="at most (default: %(default)s)")
     chosen = parser.parse_args()
