@@ -1,6 +1,7 @@
 // Which elements show which fields, and how one is filled in. patcher.js says what an element may be bound by.
 import { record } from "./state.js";
 
+/** Selects what shows a field of its record. */
 export const BINDINGS = ["text", "show", "unless", "attrs", "value", "checked", "next", "disabled"].map((name) => `[data-${name}]`).join();
 
 /** Path of a record -> the elements that show one of its fields. @type {Map<string, HTMLElement[]>} */
@@ -19,11 +20,11 @@ export function index() {
 }
 
 /**
- * Show a record's fields in one of its elements.
+ * Let an element show what its record says.
  * @param {HTMLElement} element
  * @param {Record<string, any>} fields
  */
-function fill(element, fields) {
+export function fill(element, fields) {
   const bound = element.dataset;
   const field = /** @type {HTMLInputElement} */ (element);
   if (bound.text !== undefined) {

@@ -6,7 +6,9 @@ import { bindings } from "./bindings.js";
 import { at } from "./page.js";
 import { swarm } from "./state.js";
 
-const ALL = ["squads", "chat", "revolts"];
+/** Those with elements in them that the patcher fills in, or with none just now. */
+export const BOUND = ["squads", "revolts"];
+const ALL = [...BOUND, "chat", "feed", "timeline", "scoreboard"].filter((id) => document.getElementById(id)?.getAttribute("hx-trigger") === `claw:${id}`);
 /** @type {Set<string>} */
 const doubted = new Set();
 const fragments = ALL.map((id) => ({ id, element: at(id, HTMLElement), tries: 0, timer: 0 }));
@@ -52,7 +54,7 @@ function namesAgree(kind) {
 function agrees(id) {
   const drawn = /** @type {HTMLElement | null} */ (document.querySelector(`#${id} [data-version]`));
   if (id !== "squads" && drawn?.dataset.version !== swarm.state[id]) return false;
-  if (id === "chat") return true;
+  if (!BOUND.includes(id)) return true;
   return racksAgree(id) && (id === "revolts" || (namesAgree("tasks") && namesAgree("services")));
 }
 

@@ -10,7 +10,11 @@ declare const htmx: {
 declare const Idiomorph: {
   defaults: {
     ignoreActiveValue: boolean;
-    callbacks: { beforeNodeMorphed: (old: Node, now: Node) => boolean };
+    callbacks: {
+      beforeNodeMorphed?: (old: Node, now: Node) => boolean;
+      beforeNodeRemoved?: (node: Node) => boolean;
+      beforeAttributeUpdated?: (name: string, node: Element, kind: string) => boolean;
+    };
   };
 };
 

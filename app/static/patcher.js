@@ -14,10 +14,11 @@
 // Other modules read `swarm.state` and hear of it by events on `document`: "claw:state" when it has changed
 // (detail: the patch, or null where all of it is new), "claw:painted" when the page shows it.
 import { BINDINGS, bindings, index, leave, show } from "./bindings.js";
-import { compare, doubt } from "./fragments.js";
+import { BOUND, compare, doubt } from "./fragments.js";
 import { at } from "./page.js";
 import { merge, record, swarm } from "./state.js";
 
+export { BINDINGS, fill } from "./bindings.js";
 export { swarm };
 
 const SILENCE = 18; // seconds without a word after which the page is stale; a ping comes every 15
@@ -38,7 +39,6 @@ let frame = 0;
 // -- page --------------------------------------------------------------------------------------------
 
 const NAMED = ["tasks", "services", "peers"]; // what holds records by name
-const DRAWN = ["squads", "revolts"]; // fragments with bound elements in them, or with none just now
 
 function paint() {
   frame = 0;
@@ -65,7 +65,7 @@ function touchAll() {
 function swapped(event) {
   const target = /** @type {HTMLElement} */ (event.target);
   // A chat line or an answer shows no field, and is no reason to look through every tile.
-  const bound = DRAWN.includes(target.id) || target.querySelector(BINDINGS) !== null;
+  const bound = BOUND.includes(target.id) || target.querySelector(BINDINGS) !== null;
   if (bound) index();
   if (bound && swarm.state) touchAll();
   else compare();
