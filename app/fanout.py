@@ -55,7 +55,7 @@ def diff(old: State, new: State) -> State:
 
 
 def applied(state: State, patch: State) -> State:
-    """``state`` with ``patch`` merged in; neither is changed. static/patcher.js does the same."""
+    """``state`` with ``patch`` merged in; neither is changed. static/state.js does the same."""
     merged = dict(state)
     for key, value in patch.items():
         if value is None:

@@ -6,12 +6,13 @@ import json
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import click
 import psutil
 from rich.console import Console
 
-from bench import failover, revolt, revolt_docker, startup, throughput
+from bench import dashboard, failover, revolt, revolt_docker, startup, throughput
 from bench.figures import Figure, show
 from clawbucket.cli.refusal import Refusal
 
@@ -21,8 +22,11 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "throughput": throughput.measure,
     "revolt": revolt.measure,
 }
-ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {"revolt-docker": revolt_docker.measure}
-"""Those that need what runs already."""
+ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {
+    "revolt-docker": revolt_docker.measure,
+    "dashboard": dashboard.measure,
+}
+"""Those that need what runs already, or a browser."""
 
 
 @click.command()
@@ -30,18 +34,27 @@ ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {"revolt-docker": revolt_dock
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON with every raw number instead of the table."
 )
-def main(names: tuple[str, ...], as_json: bool) -> None:
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, 40),
+    default=dashboard.MINUTES,
+    show_default=True,
+    help="How long dashboard watches its page's memory; the bar on it is for 30.",
+)
+def main(names: tuple[str, ...], as_json: bool, minutes: float) -> None:
     """Measure clawbucket on this machine: start-up, failover, throughput, handoffs (all of them by default).
 
-    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Only
-    revolt-docker, which must be named, measures the two racks that ./claw racks --docker has started.
+    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Two
+    must be named: revolt-docker measures the two racks that ./claw racks --docker has started, and dashboard
+    needs a chromium and six minutes more.
     """
     told = Console(stderr=True)
     figures: list[Figure] = []
+    chosen = BENCHES | ASKED_FOR | {"dashboard": partial(dashboard.measure, minutes)}
     for name in names or BENCHES:
         told.print(f"measuring {name} …", style="dim")
         try:
-            figures += (BENCHES | ASKED_FOR)[name]()
+            figures += chosen[name]()
         except Refusal as refusal:
             click.echo(f"bench: {refusal}", err=True)
             sys.exit(refusal.code)

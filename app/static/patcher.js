@@ -13,166 +13,92 @@
 //
 // Other modules read `swarm.state` and hear of it by events on `document`: "claw:state" when it has changed
 // (detail: the patch, or null where all of it is new), "claw:painted" when the page shows it.
+import { BINDINGS, bindings, index, leave, show } from "./bindings.js";
+import { BOUND, compare, doubt } from "./fragments.js";
+import { at } from "./page.js";
+import { merge, record, swarm } from "./state.js";
+
+export { BINDINGS, fill } from "./bindings.js";
+export { swarm };
+
 const SILENCE = 18; // seconds without a word after which the page is stale; a ping comes every 15
 const REVIVE = 8000; // ms after which a stream that is closed for good is opened anew
-const live = document.getElementById("live");
-const liveWord = document.getElementById("live-word");
-const liveAge = document.getElementById("live-age");
+const live = at("live", HTMLElement);
+const liveWord = at("live-word", HTMLElement);
+const liveAge = at("live-age", HTMLElement);
 
-/**
- * What the stream last told. Its objects have no prototype: the swarm's names are keys here, "__proto__" not
- * excepted. `missed` counts the news since the page was paused.
- * @type {{state: any, paused: boolean, missed: number}}
- */
-export const swarm = { state: null, paused: false, missed: 0 };
-let source = null; // the EventSource
+/** @type {EventSource | null} */
+let source = null;
 let heardAt = performance.now();
-let bindings = new Map(); // path of a record -> the elements that show one of its fields
-const dirty = new Set(); // paths to fill in at the next frame
-const left = new Set(); // paths of troopers to take away at the next frame
+/** Paths to fill in at the next frame. @type {Set<string>} */
+const dirty = new Set();
+/** Paths of troopers to take away at the next frame. @type {Set<string>} */
+const left = new Set();
 let frame = 0;
-
-// -- state -------------------------------------------------------------------------------------------------
-
-function merge(target, patch) {
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete target[key];
-    else if (typeof value === "object" && !Array.isArray(value)) {
-      if (typeof target[key] !== "object") target[key] = Object.create(null);
-      merge(target[key], value);
-    } else target[key] = value;
-  }
-  return target;
-}
-
-function record(path) {
-  return path.split("/").reduce((at, key) => (key && at ? at[key] : at), swarm.state);
-}
 
 // -- page --------------------------------------------------------------------------------------------
 
-/** Selects what shows a field of its record. */
-export const BINDINGS = ["text", "show", "unless", "attrs", "value", "checked", "next", "disabled"].map((name) => `[data-${name}]`).join();
 const NAMED = ["tasks", "services", "peers"]; // what holds records by name
-
-function index() {
-  bindings = new Map([["", []]]);
-  for (const element of document.querySelectorAll(BINDINGS)) {
-    const path = element.closest("[data-of]").dataset.of;
-    if (!bindings.has(path)) bindings.set(path, []);
-    bindings.get(path).push(element);
-  }
-}
-
-/** Let an element show what its record says. @param {any} element @param {any} fields */
-export function fill(element, fields) {
-  const bound = element.dataset;
-  if ("text" in bound) {
-    const text = String(fields[bound.text] ?? bound.none ?? "");
-    if (element.textContent !== text) element.textContent = text;
-  }
-  if ("show" in bound) element.hidden = !(fields[bound.show] ?? false) && fields[bound.show] !== 0;
-  if ("unless" in bound) element.hidden = Boolean(fields[bound.unless]);
-  if ("attrs" in bound) for (const name of bound.attrs.split(" ")) element.setAttribute(`data-${name}`, fields[name] ?? "");
-  if ("value" in bound && element !== document.activeElement) element.value = fields[bound.value] ?? "";
-  if ("checked" in bound) element.setAttribute("aria-checked", String(fields[bound.checked] === "on"));
-  if ("disabled" in bound) element.setAttribute("aria-disabled", String(Boolean(fields[bound.disabled])));
-  if ("next" in bound) element.value = fields[bound.next] === "on" ? "off" : "on";
-}
 
 function paint() {
   frame = 0;
   for (const path of left) leave(path);
-  for (const path of dirty) {
-    const fields = record(path);
-    if (fields) for (const element of bindings.get(path) ?? []) fill(element, fields);
-  }
+  for (const path of dirty) show(path);
   left.clear();
   dirty.clear();
   compare();
   document.dispatchEvent(new Event("claw:painted"));
 }
 
-// Who has left the swarm leaves the page in the same frame as the others' news: never two managers shown.
-function leave(path) {
-  for (const element of bindings.get(path) ?? []) if (element.dataset.of === path) element.remove();
-  bindings.delete(path);
-}
-
+/** @param {Iterable<string>} paths */
 function touch(paths) {
   for (const path of paths) dirty.add(path);
   if (!frame && !swarm.paused) frame = requestAnimationFrame(paint);
 }
 
-// -- fragments ---------------------------------------------------------------------------------------
-
-const UNBOUND = ["chat", "feed", "timeline", "scoreboard"]; // fragments in which nothing is filled in
-const fragments = ["squads", "chat", "revolts", "feed", "timeline", "scoreboard"].map((id) => ({ id, element: document.getElementById(id), tries: 0, timer: 0 }));
-
-// What is drawn of another rack, and not filled in: its names and where it is.
-const rack = (name, { label, url }) => JSON.stringify([name, label, url]);
-
-function racks(id) {
-  const shown = document.querySelectorAll(`#${id} [data-rack]`);
-  return [...shown].map(({ dataset }) => rack(dataset.rack, dataset)).sort().join();
+function touchAll() {
+  doubt(null);
+  touch(bindings.keys());
 }
 
-function agrees(id) {
-  if (id !== "squads" && document.querySelector(`#${id} [data-version]`).dataset.version !== swarm.state[id]) return false;
-  if (id !== "squads" && id !== "revolts") return true;
-  if (racks(id) !== Object.entries(swarm.state.peers).map(([name, peer]) => rack(name, peer)).sort().join()) return false;
-  if (id === "revolts") return true;
-  for (const kind of ["tasks", "services"]) {
-    const shown = [...bindings.keys()].filter((path) => path.startsWith(`${kind}/`));
-    const known = Object.keys(swarm.state[kind]);
-    if (shown.length !== known.length || known.some((key) => !bindings.has(`${kind}/${key}`))) return false;
-  }
-  return true;
-}
-
-function compare() {
-  if (!swarm.state || swarm.paused) return;
-  for (const fragment of fragments) {
-    if (agrees(fragment.id)) fragment.tries = 0;
-    else if (!fragment.timer) {
-      // A little later each time, and not all pages in one moment.
-      const wait = Math.min(100 * 2 ** fragment.tries++, 5000) * (0.5 + Math.random());
-      fragment.timer = setTimeout(() => {
-        fragment.timer = 0;
-        if (!agrees(fragment.id)) htmx.trigger(fragment.element, `claw:${fragment.id}`);
-      }, fragment.tries === 1 ? Math.random() * 50 : wait);
-    }
-  }
-}
-
+/** @param {Event} event */
 function swapped(event) {
-  if (event.target.id === "chat") scrollChat();
-  if (UNBOUND.includes(event.target.id)) return touch([]); // to be compared once more
-  index();
-  if (swarm.state) touch(bindings.keys());
+  const target = /** @type {HTMLElement} */ (event.target);
+  // A chat line or an answer shows no field, and is no reason to look through every tile.
+  const bound = BOUND.includes(target.id) || target.querySelector(BINDINGS) !== null;
+  if (bound) index();
+  if (bound && swarm.state) touchAll();
+  else compare();
+  if (target.id === "chat") scrollChat();
 }
 
 function scrollChat() {
   const log = document.querySelector("#chat .log");
-  log.scrollTop = log.scrollHeight;
+  if (log) log.scrollTop = log.scrollHeight;
 }
 
 // -- stream ------------------------------------------------------------------------------------------
 
-const heard = () => { heardAt = performance.now(); tell(); };
+function heard() {
+  heardAt = performance.now();
+  tell();
+}
 
+/** @param {MessageEvent<string>} event */
 function onSnapshot(event) {
   swarm.state = merge(Object.create(null), JSON.parse(event.data));
   heard();
   news(null);
   for (const path of bindings.keys()) if (/^(tasks|peers)\//.test(path) && !record(path)) left.add(path);
-  touch(bindings.keys());
+  touchAll();
 }
 
+/** @param {MessageEvent<string>} event */
 function onDelta(event) {
   heard();
   if (!swarm.state) return;
   const patch = JSON.parse(event.data);
+  doubt(patch);
   merge(swarm.state, patch);
   const paths = [""];
   for (const [key, value] of Object.entries(patch)) {
@@ -184,6 +110,7 @@ function onDelta(event) {
   news(patch);
 }
 
+/** @param {object | null} patch */
 function news(patch) {
   if (swarm.paused) swarm.missed += 1;
   document.dispatchEvent(new CustomEvent("claw:state", { detail: patch }));
@@ -194,7 +121,7 @@ export function pause(on) {
   swarm.paused = on;
   swarm.missed = 0;
   document.dispatchEvent(new CustomEvent("claw:state", { detail: {} }));
-  if (!on && swarm.state) touch(bindings.keys());
+  if (!on && swarm.state) touchAll();
 }
 
 function tell() {
@@ -219,22 +146,22 @@ htmx.createEventSource = (url) => {
   return source;
 };
 
+const closed = () => source !== null && source.readyState === EventSource.CLOSED;
 let revival = 0;
 document.body.addEventListener("htmx:sseOpen", () => tell());
 document.body.addEventListener("htmx:sseError", () => {
   tell();
-  if (revival || source.readyState !== EventSource.CLOSED) return;
+  if (revival || !closed()) return;
   revival = setTimeout(() => {
     revival = 0;
-    if (source.readyState === EventSource.CLOSED) htmx.trigger(document.body, "htmx:afterProcessNode");
+    if (closed()) htmx.trigger(document.body, "htmx:afterProcessNode");
   }, REVIVE * (0.75 + Math.random() / 2));
 });
 setInterval(tell, 1000);
 
 document.body.addEventListener("htmx:afterSettle", swapped);
-for (const failed of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.body.addEventListener(failed, compare);
 Idiomorph.defaults.ignoreActiveValue = true; // what somebody is typing is theirs
-Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, now) => old.localName !== "select" || !old.isEqualNode(now); // what is chosen, too
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (/** @type {Node} */ old, /** @type {Node} */ now) => !(old instanceof HTMLSelectElement && old.isEqualNode(now)); // what is chosen, too
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => name !== "tabindex" && name !== "open"; // where Tab stops (grid.js), what is unfolded
 index();
 scrollChat();

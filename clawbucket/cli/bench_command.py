@@ -18,15 +18,24 @@ Examples:
   ./claw bench --json > figures.json
   ./claw bench revolt                   handoffs between two racks of its own
   ./claw bench revolt-docker            those between the racks of ./claw racks --docker
+  ./claw bench dashboard --minutes 30   a browser on 1,000 and 5,000 tiles; 1,000 viewers
 """,
 )
 @click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
+@click.option("--minutes", type=float, help="How long dashboard watches its page's memory (default: 3).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
-def bench(names: tuple[str, ...], as_json: bool) -> None:
+def bench(names: tuple[str, ...], minutes: float | None, as_json: bool) -> None:
     """Measure this machine's figures: throughput as ratios, takeover times, start and memory.
 
     NAMEs choose single figures; without one all are taken, which needs some minutes and a quiet machine.
     """
-    provision.memcached(lambda sentence: click.echo(f"claw: {sentence}", err=True))
-    arguments = (*(("--json",) if as_json else ()), *names)
+
+    def say(sentence: str) -> None:
+        click.echo(f"claw: {sentence}", err=True)
+
+    provision.memcached(say)
+    if "dashboard" in names:
+        provision.chromium(say)
+    watched = () if minutes is None else ("--minutes", f"{minutes:g}")
+    arguments = (*(("--json",) if as_json else ()), *watched, *names)
     raise SystemExit(run(Step("bench", module("bench", *arguments))))
