@@ -162,6 +162,6 @@ setInterval(tell, 1000);
 document.body.addEventListener("htmx:afterSettle", swapped);
 Idiomorph.defaults.ignoreActiveValue = true; // what somebody is typing is theirs
 Idiomorph.defaults.callbacks.beforeNodeMorphed = (/** @type {Node} */ old, /** @type {Node} */ now) => !(old instanceof HTMLSelectElement && old.isEqualNode(now)); // what is chosen, too
-Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => name !== "tabindex" && name !== "open"; // where Tab stops (grid.js), what is unfolded
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (/** @type {string} */ name) => name !== "tabindex" && name !== "open"; // where Tab stops (grid.js), what is unfolded
 index();
 scrollChat();
