@@ -94,6 +94,7 @@ class Service(Answer):
     manager_epoch: int = Field(description="The epoch of its lease; it only rises. 0: never led.")
     manager_confirmed: bool = Field(description="The lease's holder runs, and its lease is seen moving.")
     override_slot: int | None = Field(description="The slot preferred as manager after an outage.")
+    heir_task_id: str | None = Field(description="Who manages next by the rule of preference, if anybody.")
     error: str | None = Field(default=None, description="Why it could not be read. There only then.")
 
 

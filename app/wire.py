@@ -62,6 +62,7 @@ def swarm(squad: Squad) -> Json:
         "manager_epoch": squad.manager_epoch,
         "manager_confirmed": squad.manager_confirmed,
         "override_slot": squad.override_slot,
+        "heir_task_id": squad.heir_task_id,
     }
     return said if squad.error is None else {**said, "error": squad.error}
 

@@ -167,6 +167,11 @@ def test_the_stream_tells_of_it(there: Aggregator):
     assert of_state(Scoreboard()) == {"scoreboard": "0:00000000:", "aggregator": {}}
 
 
+def _scoreboard(html: str) -> str:
+    """The scoreboard's part of a page."""
+    return html.partition('<div id="scoreboard"')[2].partition("</section>")[0]
+
+
 def test_the_page_has_it(there: Aggregator):
     """Rank, bot, state, score and counts stand in a table with headings, and hostile names are text."""
     evil = '"><script>alert(1)</script>'
@@ -176,8 +181,8 @@ def test_the_page_has_it(there: Aggregator):
     stage = Stage()
     stage.services.scoreboard = there.watch
     html = stage.client.get("/").get_data(as_text=True)
-    page = Page(html)
-    assert [a["scope"] for tag, a, _ in page.elements if tag == "th"] == ["col"] * 7 + ["row"] * 3
+    page, table = Page(html), Page(_scoreboard(html))
+    assert [a["scope"] for tag, a, _ in table.elements if tag == "th"] == ["col"] * 7 + ["row"] * 3
     assert "<script>alert" not in html
     assert html.count("<td>1</td><th scope") == 2  # equals share a rank
     assert html.count("<td>3</td><th scope") == 1
@@ -191,4 +196,4 @@ def test_arming_is_no_business_of_a_page_without_an_aggregator():
     stage.put(codecs.ARM_EVENTS, [event])
     html = stage.client.get("/").get_data(as_text=True)
     assert NOT_SET in html
-    assert "<table" not in html
+    assert "<table" not in _scoreboard(html)
