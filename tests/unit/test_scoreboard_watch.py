@@ -169,7 +169,7 @@ def test_the_stream_tells_of_it(there: Aggregator):
 
 def _scoreboard(html: str) -> str:
     """The scoreboard's part of a page."""
-    return html.partition('<div id="scoreboard"')[2].partition("</section>")[0]
+    return html.partition('<div id="scoreboard"')[2].partition("</div>")[0]
 
 
 def test_the_page_has_it(there: Aggregator):
