@@ -65,7 +65,7 @@ def test_all_about_one_trooper(page: Page):
     drawer = open_at(page, 1)
     expect(drawer).to_have_accessible_name(name)
     expect(drawer.locator(".why")).to_contain_text("It runs and its heartbeats arrive; it goes on until")
-    expect(drawer.locator(".facts")).to_contain_text(task_of(tile(page, 1)))
+    expect(drawer.locator(".particulars")).to_contain_text(task_of(tile(page, 1)))
     expect(drawer.get_by_role("switch", name=f"ARM {name}")).to_be_visible()
     expect(drawer.get_by_role("button", name=f"Self-destruct {name}")).to_be_visible()
     expect(drawer.get_by_role("img", name=re.compile("Score over 3 rounds: from 0 to -1"))).to_be_visible()
@@ -93,7 +93,7 @@ def test_the_manager_says_so(page: Page):
     """A manager's drawer has its epoch, in the sentence and among the facts."""
     drawer = open_at(page, 0)
     expect(drawer.locator(".why")).to_contain_text("it manages clawbucket in epoch")
-    expect(drawer.locator(".facts")).to_contain_text("of clawbucket, epoch")
+    expect(drawer.locator(".particulars")).to_contain_text("of clawbucket, epoch")
 
 
 def test_it_comes_and_goes_by_keyboard(page: Page):
