@@ -218,7 +218,7 @@ def test_copying(page: Page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     read = "navigator.clipboard.readText()"
     page.evaluate("htmx.trigger('#squads', 'claw:squads')")
-    page.wait_for_function("!document.querySelector('#squads.htmx-request')")
+    page.wait_for_function("() => !document.querySelector('#squads.htmx-request')")
     button = tile(page).get_by_role("button", name="Copy the task id")
     button.click()
     expect(page.locator("#toasts .good").last).to_have_text("Copied.", timeout=SOON)
@@ -226,7 +226,7 @@ def test_copying(page: Page):
     drawer = open_at(page)
     drawer.get_by_text("Raw JSON").click()
     drawer.get_by_role("button", name="Copy the JSON").click()
-    page.wait_for_function("navigator.clipboard.readText().then((text) => text.startsWith('{'))")
+    page.wait_for_function("() => navigator.clipboard.readText().then((text) => text.startsWith('{'))")
     assert json.loads(page.evaluate(read))["task"]["id"] == task_of(tile(page))
 
 

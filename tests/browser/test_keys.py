@@ -80,13 +80,13 @@ def test_redrawn_tiles_stay_one_stop(page: Page, watch: Watch, world: World):
     """After tiles were drawn anew, and more came, there is one stop, and the focus is where it was."""
     go(page, 4)
     page.evaluate("htmx.trigger('#squads', 'claw:squads')")
-    page.wait_for_function("!document.querySelector('#squads.htmx-request')")
+    page.wait_for_function("() => !document.querySelector('#squads.htmx-request')")
     other = watch.open(world.url)
     for replicas in (5, 3):
         other.locator(f"#scale-{SECOND}").fill(str(replicas))
         other.locator(f"#scale-go-{SECOND}").click()
         expect(page.locator(f"#squad-{SECOND} .tile")).to_have_count(replicas, timeout=3 * SOON)
-        page.wait_for_function(f"({STOPS})() === 1")
+        page.wait_for_function(f"() => ({STOPS})() === 1")
         assert at(page) == 4
 
 
@@ -98,7 +98,7 @@ def test_the_focus_survives_its_tile(own_world: World, watch: Watch):
     other.once("dialog", lambda asked: asked.accept())
     other.locator(f"#{before}").get_by_role("button", name="Self-destruct").click()
     expect(page.locator(f"#{before}")).to_have_count(0, timeout=5 * SOON)
-    page.wait_for_function(f"{HERE} && {HERE} !== '{before}'")
+    page.wait_for_function(f"() => {HERE} && {HERE} !== '{before}'")
 
 
 def test_hidden_tiles_are_passed_over(page: Page):

@@ -133,7 +133,7 @@ def test_the_theme_is_chosen(world: World, watch: Watch):
     other.goto(f"{world.url}glossary")
     page.get_by_label("Theme").select_option("Dark")
     assert page.evaluate(GROUND) == DARK
-    other.wait_for_function(f"{GROUND} === '{DARK}'", timeout=3 * SOON)
+    other.wait_for_function(f"() => {GROUND} === '{DARK}'", timeout=3 * SOON)
     page.reload()
     assert page.evaluate(GROUND) == DARK
     expect(page.get_by_label("Theme")).to_have_value("dark")
@@ -155,7 +155,7 @@ def test_the_theme_is_there_before_the_page(world: World, watch: Watch):
       }).observe(document, { childList: true, subtree: true });
     """)
     page.reload()
-    page.wait_for_function("window.atFirst !== undefined || document.readyState === 'complete'")
+    page.wait_for_function("() => window.atFirst !== undefined || document.readyState === 'complete'")
     assert page.evaluate("window.atFirst") == "dark"
 
 
