@@ -33,9 +33,9 @@ ICONS = """(states) => {
   });
 }"""
 LOOKS = """() => [...document.querySelectorAll(".squares .cell")].map((cell) => {
-  const [glyph, corner] = ["::before", "::after"].map((part) => getComputedStyle(cell, part));
-  const { borderTopStyle, borderTopWidth } = getComputedStyle(cell);
-  return [glyph.content, corner.content, borderTopStyle, borderTopWidth, cell.dataset.band ?? ""].join(" ");
+  const { borderTopStyle, borderTopWidth, backgroundImage } = getComputedStyle(cell);
+  const glyph = getComputedStyle(cell.firstElementChild, "::before").content;
+  return [glyph, backgroundImage, borderTopStyle, borderTopWidth, cell.dataset.band ?? ""].join(" ");
 })"""
 
 
