@@ -49,6 +49,7 @@ def state_of(board: Board) -> State:
             "chat": _mark(board.chat),
             "revolts": _mark(board.revolts),
             "peers": {peer.name: wire.peer(peer) for peer in board.peers},
+            "load": wire.load_sample(board.load[-1]) if board.load else None,
         }
     )
 

@@ -136,7 +136,7 @@ class BoardReader:
         wanted = [
             key.of() for key in (
                 keys.SNAPSHOT, keys.RPS_STATE, keys.RPS_INTERVAL, keys.HAIKU, keys.CHAT, keys.ARM_EVENTS,
-                keys.REVOLT_EVENTS, keys.PEERS,
+                keys.REVOLT_EVENTS, keys.PEERS, keys.LOAD,
             )
         ]  # fmt: skip
         for service in self._settings.swarm_services:
@@ -207,6 +207,7 @@ class BoardReader:
             revolts=tuple(revolts),
             # Without the time of the look: that alone makes no new board.
             peers=tuple(replace(peer, at="") for peer in self._now(codecs.PEERS, values) or ()),
+            load=tuple(self._now(codecs.LOAD, values) or ()),
             engine_error=snapshot.error,
             snapshot_age_seconds=int(age) if age >= SILENT_AFTER else None,
             trouble=trouble_of([b.agent for b in beats.values() if b.agent is not None]),

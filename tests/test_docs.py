@@ -131,7 +131,7 @@ def record_types() -> list[type]:
     return [
         model.Snapshot, model.Node, model.Service, model.Task, records.Lease, records.Throw,
         records.Heartbeat, records.Arm, records.Words, records.Haiku, records.ChatMessage, records.ArmEvent,
-        records.Order, records.Ack, records.Answer, agent.Agent, agent.Utterance,
+        records.LoadSample, records.Order, records.Ack, records.Answer, agent.Agent, agent.Utterance,
         revolt.RevoltEvent, revolt.Handoff, revolt.PhaseChange, revolt.TrooperState, revolt.PeerSummary,
     ]  # fmt: skip
 

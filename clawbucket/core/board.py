@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from clawbucket.core.agent import Agent, Trouble
 from clawbucket.core.model import ArmState, Freshness
-from clawbucket.core.records import ArmEvent, ChatMessage, Choice, Haiku, Outcome, Throw
+from clawbucket.core.records import ArmEvent, ChatMessage, Choice, Haiku, LoadSample, Outcome, Throw
 from clawbucket.core.revolt import PeerSummary, RevoltEvent
 
 
@@ -83,6 +83,7 @@ class Board:
     arm_events: tuple[ArmEvent, ...]
     revolts: tuple[RevoltEvent, ...] = ()
     peers: tuple[PeerSummary, ...] = ()
+    load: tuple[LoadSample, ...] = ()
     engine_error: str | None = None
     snapshot_age_seconds: int | None = None
     trouble: Trouble | None = None

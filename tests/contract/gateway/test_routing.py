@@ -349,6 +349,15 @@ def test_reads_are_told_of_the_latest_mutation(stage: Stage, monkeypatch: pytest
     assert 0 <= int(ages[2] or "-1") < 5_000
 
 
+def test_reads_are_not_told_of_a_load_tests_figures(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    """They come every second, and would have every read made anew."""
+    (replica,) = stage.run(lambda wire, request: (wire.body(request), answer(wire, 201)))
+    monkeypatch.setattr("gateway.proxy.READ_AFTER", 30.0)
+    stage.post("/api/load")
+    stage.get()
+    assert [request.get("X-Clawbucket-Read-After") for request in replica.seen] == [None, None]
+
+
 def test_the_last_list_stays_while_the_rack_manager_is_away(stage: Stage):
     """Replicas outlive their manager, and its successor may count from elsewhere."""
     first, second = stage.run(hello, hello)
