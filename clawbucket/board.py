@@ -190,6 +190,7 @@ class BoardReader:
         events = self._value(codecs.ARM_EVENTS, values) or []
         chat = self._value(codecs.CHAT, values) or []
         revolts = self._value(codecs.REVOLT_EVENTS, values) or []
+        load = self._now(codecs.LOAD, values) or []
         left = defectors(revolts, self._settings.label)
         seen = _Seen(snapshot, values, beats, fresh, armed(events, beats.values()), left, now)
         age = self._watch(keys.SNAPSHOT.of(), (snapshot.rack, snapshot.seq), now)
@@ -207,7 +208,7 @@ class BoardReader:
             revolts=tuple(revolts),
             # Without the time of the look: that alone makes no new board.
             peers=tuple(replace(peer, at="") for peer in self._now(codecs.PEERS, values) or ()),
-            load=tuple(self._now(codecs.LOAD, values) or ()),
+            load=tuple(load),
             engine_error=snapshot.error,
             snapshot_age_seconds=int(age) if age >= SILENT_AFTER else None,
             trouble=trouble_of([b.agent for b in beats.values() if b.agent is not None]),

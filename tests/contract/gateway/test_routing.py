@@ -351,7 +351,12 @@ def test_reads_are_told_of_the_latest_mutation(stage: Stage, monkeypatch: pytest
 
 def test_reads_are_not_told_of_a_load_tests_figures(stage: Stage, monkeypatch: pytest.MonkeyPatch):
     """They come every second, and would have every read made anew."""
-    (replica,) = stage.run(lambda wire, request: (wire.body(request), answer(wire, 201)))
+
+    def takes(wire: Wire, request: Message) -> None:
+        wire.body(request)
+        answer(wire, 201)
+
+    (replica,) = stage.run(takes)
     monkeypatch.setattr("gateway.proxy.READ_AFTER", 30.0)
 
     def age() -> int:
