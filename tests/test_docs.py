@@ -463,7 +463,7 @@ def test_every_link_within_the_docs_resolves(page):
 @pytest.mark.parametrize("page", DOCS, ids=name_of)
 def test_every_file_that_is_named_exists(page):
     """A path in backticks that begins with one of our rooms is there."""
-    rooms = "picoclaw|clawbucket|core|loops|bus|rack|gateway|app|aggregator|bench|tests|docs"
+    rooms = "picoclaw|clawbucket|core|loops|bus|rack|gateway|app|aggregator|bench|load|tests|docs"
     ours = re.compile(rf"({rooms})/[\w./*-]*|[\w./-]+\.(lock|toml)")
     for span in spans(text(page)):
         if ours.fullmatch(span):

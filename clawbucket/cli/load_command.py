@@ -32,7 +32,7 @@ _LOOK = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class LoadTest:
     """A load test as Locust is to be told of it. None and empty: as locust.conf says, or Locust."""
 
     host: str
@@ -130,7 +130,7 @@ def load(**said: Any) -> None:
     raise SystemExit(0 if report["held"] and status == 0 else 1)
 
 
-def planned(said: Mapping[str, Any], host: str) -> Test:
+def planned(said: Mapping[str, Any], host: str) -> LoadTest:
     """The options as a test. Refusal says what is allowed, and what was probably meant."""
     tags = tuple(dict.fromkeys(t.strip() for group in said["tags"] for t in group.split(",") if t.strip()))
     _known("shape", said["shape"], SHAPES)
@@ -148,7 +148,7 @@ def planned(said: Mapping[str, Any], host: str) -> Test:
         limits.read(path or limits.DEFAULT)
     except (ValueError, limits.BadThresholds) as error:
         raise Refusal(str(error)) from None
-    return Test(
+    return LoadTest(
         host=host, reports=_reports(said["reports"]), users=said["users"], spawn_rate=said["spawn_rate"],
         duration=duration, shape=said["shape"], tags=tags, headless=said["headless"],
         processes=said["processes"], allow_chaos=said["allow_chaos"], thresholds=path,
@@ -156,7 +156,7 @@ def planned(said: Mapping[str, Any], host: str) -> Test:
     )  # fmt: skip
 
 
-def check(test: Test, token: str | None) -> None:
+def check(test: LoadTest, token: str | None) -> None:
     """Refusal where nobody is there to be loaded, or the token is missing, or Locust is."""
     if importlib.util.find_spec("locust") is None:
         raise Refusal("Locust is not installed here; type ./claw load, which installs requirements-load.lock")
