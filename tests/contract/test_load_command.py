@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -174,7 +175,7 @@ def test_what_is_not_said_is_left_to_the_conf():
 
 def test_the_token_is_not_on_the_command_line(typed, serve: Serve, monkeypatch, tmp_path):
     """Locust gets it by its environment, and the report's verdict becomes the exit status."""
-    seen = {}
+    seen: dict[str, Any] = {}
 
     def stand_in(command, environment) -> int:
         seen.update(command=command, environment=environment)

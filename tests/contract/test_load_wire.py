@@ -47,9 +47,9 @@ def ends(handler: Handler) -> None:
     handler.wfile.write(b"0\r\n\r\n")
 
 
-def read(server: Server, patience: float = 10.0, **more: str) -> list[str]:
+def read(server: Server, patience: float = 10.0, last_event_id: str = "") -> list[str]:
     """The ids of a stream until it ends."""
-    stream = Stream(server.url, "/api/stream", **more)
+    stream = Stream(server.url, "/api/stream", last_event_id=last_event_id)
     try:
         stream.open(patience)
         return [event.id for event, _ in stream.events()]
