@@ -10,7 +10,7 @@ from locust import between, tag, task
 
 from load import figures
 from load.checked import Person, violated
-from load.event_stream import Broken, Refused, Stream
+from load.event_stream import Broken, CutOff, Refused, Stream
 from load.invariants import SHAPE
 from load.plain_http import Unreachable
 from load.watching import Watcher
@@ -96,6 +96,8 @@ class Viewer(Person):
                     self.count("events", 0, violated(problem))
                 if time.monotonic() >= leaves:
                     return True
+        except CutOff:
+            return False  # a replica ended; the next stream goes on from here, and counts as a reconnect
         except Broken as broken:
             self.count("events", 1000 * (time.monotonic() - begun), broken)
         except RecursionError:
