@@ -266,6 +266,33 @@ class Events(Answer):
     stale_seconds: float | None = Field(default=None, description=STALE)
 
 
+class LoadSample(Answer):
+    """One second of a load test."""
+
+    run: str = Field(description="The test's name.")
+    users: int = Field(description="Users that it simulated then.")
+    rate: float = Field(description="Requests a second.")
+    p95_ms: float = Field(
+        description="The milliseconds that 95 of 100 answers did not exceed, over the last seconds."
+    )
+    failures: int = Field(description="Requests that failed since the test began.")
+    at: str = At
+
+
+class LoadSamples(Answer):
+    """The running load test; empty 15 s after it said something last."""
+
+    samples: list[LoadSample] = Field(max_length=60, description="Oldest first.")
+    source: Literal["memcached"] = Source
+    stale_seconds: float | None = Field(default=None, description=STALE)
+
+
+class LoadTaken(Ok):
+    """The sample is on the bus."""
+
+    sample: LoadSample
+
+
 class Throw(Answer):
     """The running round."""
 

@@ -149,6 +149,11 @@ OPERATIONS = (
         "get", "/api/revolt/{snapshot_id}", "revolt", "One side's record of a handoff.",
         _H.Handoff, errors=(401, 403, 404, 503),
     ),
+    Operation("get", "/api/load", "load", "The last minute of a load test.", _A.LoadSamples, errors=READ),
+    Operation(
+        "post", "/api/load", "load", "Tell how a load test is doing; for its generator, each second.",
+        _A.LoadTaken, 201, _S.LoadReport, (503,),
+    ),
     Operation("get", "/api/rps", "rps", "The running round.", _A.Rps, errors=READ),
     Operation(
         "post", "/api/rps/config", "rps", "Set how often a round is thrown.",

@@ -63,6 +63,7 @@ def state_of(board: Board, arms: Scoreboard = Scoreboard()) -> State:  # noqa: B
             "feed": _marks(board),
             "timeline": reigns.mark(board),
             "peers": {peer.name: wire.peer(peer) for peer in board.peers},
+            "load": wire.load_sample(board.load[-1]) if board.load else None,
         }
     )
 

@@ -16,7 +16,7 @@ from clawbucket.core.board import Board, Squad, Trooper
 from clawbucket.core.callsign import name_of
 from clawbucket.core.model import short_alias
 from clawbucket.core.records import Answer as AgentAnswer
-from clawbucket.core.records import ArmEvent, ChatMessage
+from clawbucket.core.records import ArmEvent, ChatMessage, LoadSample
 from clawbucket.core.revolt import PeerSummary, RevoltEvent
 from clawbucket.loops.haiku import PERIOD
 
@@ -217,6 +217,23 @@ def peer(summary: PeerSummary) -> Json:
         "manager": summary.manager,
         "score": summary.score,
         "problem": summary.problem or None,
+    }
+
+
+def load_samples(board: Board) -> Json:
+    """The last seconds of a running load test, oldest first; none while none runs."""
+    return {"samples": [load_sample(s) for s in board.load], "source": SOURCE, **_staleness(board)}
+
+
+def load_sample(sample: LoadSample) -> Json:
+    """One second of a load test."""
+    return {
+        "run": sample.run,
+        "users": sample.users,
+        "rate": sample.rate,
+        "p95_ms": sample.p95_ms,
+        "failures": sample.failures,
+        "at": sample.at,
     }
 
 

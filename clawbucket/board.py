@@ -136,7 +136,7 @@ class BoardReader:
         wanted = [
             key.of() for key in (
                 keys.SNAPSHOT, keys.RPS_STATE, keys.RPS_INTERVAL, keys.HAIKU, keys.CHAT, keys.ARM_EVENTS,
-                keys.REVOLT_EVENTS, keys.EVENTS, keys.PEERS,
+                keys.REVOLT_EVENTS, keys.EVENTS, keys.PEERS, keys.LOAD,
             )
         ]  # fmt: skip
         for service in self._settings.swarm_services:
@@ -191,6 +191,7 @@ class BoardReader:
         chat = self._value(codecs.CHAT, values) or []
         revolts = self._value(codecs.REVOLT_EVENTS, values) or []
         happened = self._value(codecs.EVENTS, values) or []
+        load = self._now(codecs.LOAD, values) or []
         left = defectors(revolts, self._settings.label)
         seen = _Seen(snapshot, values, beats, fresh, armed(events, beats.values()), left, now)
         age = self._watch(keys.SNAPSHOT.of(), (snapshot.rack, snapshot.seq), now)
@@ -209,6 +210,7 @@ class BoardReader:
             events=tuple(happened),
             # Without the time of the look: that alone makes no new board.
             peers=tuple(replace(peer, at="") for peer in self._now(codecs.PEERS, values) or ()),
+            load=tuple(load),
             engine_error=snapshot.error,
             snapshot_age_seconds=int(age) if age >= SILENT_AFTER else None,
             trouble=trouble_of([b.agent for b in beats.values() if b.agent is not None]),

@@ -30,6 +30,7 @@ from clawbucket.core.records import (
     Haiku,
     Heartbeat,
     Lease,
+    LoadSample,
     Order,
     Throw,
     Words,
@@ -135,6 +136,7 @@ EVENTS = Codec[list[RackEvent]](list[RackEvent], keys.EVENTS, {"before": "from",
 HANDOFF = Codec[Handoff](Handoff, keys.HANDOFF)
 CAPTURE = Codec[TrooperState](TrooperState, keys.CAPTURE)
 PEERS = Codec[list[PeerSummary]](list[PeerSummary], keys.PEERS)
+LOAD = Codec[list[LoadSample]](list[LoadSample], keys.LOAD)
 CONVERSATION = Codec[list[Utterance]](list[Utterance], keys.CONVERSATION)
 SCORE = Number(keys.SCORE, -_LARGEST, _LARGEST)
 LAST_SEEN = Number(keys.LAST_SEEN, 0, 2**53 - 1)

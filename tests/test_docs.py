@@ -134,7 +134,7 @@ def record_types() -> list[type]:
     return [
         model.Snapshot, model.Node, model.Service, model.Task, records.Lease, records.Throw,
         records.Heartbeat, records.Arm, records.Words, records.Haiku, records.ChatMessage, records.ArmEvent,
-        records.Order, records.Ack, records.Answer, agent.Agent, agent.Utterance,
+        records.LoadSample, records.Order, records.Ack, records.Answer, agent.Agent, agent.Utterance,
         revolt.RevoltEvent, events.RackEvent, revolt.Handoff, revolt.PhaseChange, revolt.TrooperState,
         revolt.PeerSummary,
     ]  # fmt: skip
@@ -468,7 +468,7 @@ def test_every_link_within_the_docs_resolves(page):
 @pytest.mark.parametrize("page", DOCS, ids=name_of)
 def test_every_file_that_is_named_exists(page):
     """A path in backticks that begins with one of our rooms is there."""
-    rooms = "picoclaw|clawbucket|core|loops|bus|rack|gateway|app|aggregator|bench|tests|docs"
+    rooms = "picoclaw|clawbucket|core|loops|bus|rack|gateway|app|aggregator|bench|load|tests|docs"
     ours = re.compile(rf"({rooms})/[\w./*-]*|[\w./-]+\.(lock|toml)")
     for span in spans(text(page)):
         if ours.fullmatch(span):

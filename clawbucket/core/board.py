@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from clawbucket.core.agent import Agent, Trouble
 from clawbucket.core.events import RackEvent
 from clawbucket.core.model import ArmState, Freshness
-from clawbucket.core.records import ArmEvent, ChatMessage, Choice, Haiku, Outcome, Throw
+from clawbucket.core.records import ArmEvent, ChatMessage, Choice, Haiku, LoadSample, Outcome, Throw
 from clawbucket.core.revolt import PeerSummary, RevoltEvent
 
 
@@ -90,6 +90,7 @@ class Board:
     revolts: tuple[RevoltEvent, ...] = ()
     events: tuple[RackEvent, ...] = ()
     peers: tuple[PeerSummary, ...] = ()
+    load: tuple[LoadSample, ...] = ()
     engine_error: str | None = None
     snapshot_age_seconds: int | None = None
     trouble: Trouble | None = None

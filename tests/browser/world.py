@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--token", help="what mutations must show")
     parser.add_argument("--agents", action="store_true", help="troopers think")
     parser.add_argument("--peers", type=int, default=0, help="other racks, at most three")
+    parser.add_argument("--real-time", action="store_true", help="its time of day is this machine's")
     chosen = parser.parse_args()
     logs.configure("world")
     model = Model()
@@ -89,6 +90,8 @@ def main() -> None:
         neighbours.seed(hive)
     hive.run(BOOT_THINKING if chosen.agents else BOOT)
     hive.wake_all()
+    if chosen.real_time:
+        hive.clock.show(time.time_ns() // 1_000_000)
 
     def live() -> None:
         began = time.monotonic() - hive.clock.monotonic()
