@@ -124,7 +124,8 @@ function keyed(name, op, values) {
   const key = KEYS.get(ALIASES.get(name) ?? name);
   if (!key) {
     if (FLAGS.has(name)) return `${quoted(name)} stands alone: ${name}, or -${name}.`;
-    return `Nothing here is called ${quoted(name)}; ${meant(name, [...KEYS.keys(), ...FLAGS.keys()])}`;
+    const near = nearest(name, [...KEYS.keys(), ...FLAGS.keys()]);
+    return `Nothing here is called ${quoted(name)}; ${near ? `did you mean ${quoted(near)}?` : "“How to filter” tells what is."}`;
   }
   const { fields, kind, known } = key;
   if (values.some((value) => value === "")) return `${quoted(name + op)} is not finished; say what it is to be.`;
