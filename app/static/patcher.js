@@ -232,7 +232,7 @@ setInterval(tell, 1000);
 document.body.addEventListener("htmx:afterSettle", swapped);
 for (const failed of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.body.addEventListener(failed, compare);
 Idiomorph.defaults.ignoreActiveValue = true; // what somebody is typing is theirs
-Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, now) => old.localName !== "select" || !old.isEqualNode(now); // what is chosen, too
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, now) => old.localName !== "select" || old.id !== now.id || old.innerHTML !== now.innerHTML; // what is chosen, too
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => name !== "tabindex" && name !== "open"; // where Tab stops (grid.js), what is unfolded
 index();
 scrollChat();
