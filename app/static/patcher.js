@@ -161,7 +161,7 @@ setInterval(tell, 1000);
 
 document.body.addEventListener("htmx:afterSettle", swapped);
 Idiomorph.defaults.ignoreActiveValue = true; // what somebody is typing is theirs
-Idiomorph.defaults.callbacks.beforeNodeMorphed = (/** @type {Node} */ old, /** @type {Node} */ now) => !(old instanceof HTMLSelectElement && old.isEqualNode(now)); // what is chosen, too
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (/** @type {any} */ old, /** @type {any} */ now) => old.localName !== "select" || old.id !== now.id || old.innerHTML !== now.innerHTML; // what is chosen, too
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (/** @type {string} */ name) => name !== "tabindex" && name !== "open"; // where Tab stops (grid.js), what is unfolded
 index();
 scrollChat();

@@ -103,6 +103,7 @@ def test_talking(thinking_world: World, watch: Watch):
 def test_talking_by_keyboard(thinking_world: World, watch: Watch):
     """Enter opens the dialog, Escape closes it and gives the focus back to the button."""
     page = watch.open(thinking_world.url)
+    tell_past(page)
     button = tile(page).get_by_role("button", name="Talk to")
     button.focus()
     page.keyboard.press("Enter")
