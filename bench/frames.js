@@ -9,23 +9,24 @@
 (() => {
   const samples = [];
   let firstPaint = 0;
-  const afterPaint = (then) => requestAnimationFrame((began) => {
+  const afterPaint = (then) => requestAnimationFrame(() => {
+    const began = performance.now();
     const channel = new MessageChannel();
-    const at = performance.now();
-    channel.port1.onmessage = () => then(performance.now(), at, began);
+    channel.port1.onmessage = () => then(performance.now(), began);
     channel.port2.postMessage(0);
   });
   window.EventSource = class extends EventSource {
     constructor(...given) {
       super(...given);
+      let heard = 0;
+      let handled = 0;
       this.addEventListener("delta", () => {
-        const heard = performance.now();
-        let handled = heard;
-        const channel = new MessageChannel();
-        channel.port1.onmessage = () => { handled = performance.now(); };
-        channel.port2.postMessage(0);
-        afterPaint((painted, began) => samples.push({ ms: painted - heard, work: (handled - heard) + (painted - began) }));
+        heard = performance.now();
+        const since = heard;
+        afterPaint((painted, began) => samples.push({ ms: painted - since, work: handled - since + painted - began }));
       });
+      // Behind the listeners that the page adds as soon as it has the stream.
+      queueMicrotask(() => this.addEventListener("delta", () => { handled = performance.now(); }));
     }
   };
   document.addEventListener("DOMContentLoaded", () => afterPaint((painted) => { firstPaint = painted; }));

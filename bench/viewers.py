@@ -3,7 +3,8 @@
 Bare sockets on asyncio in a process of its own. Each event of the board generator carries the time at which
 its change was due, on the monotonic clock that processes of one machine share; the lag is thus everything
 from then on: the wait for the replica's next look, the comparing and serialising, and the sending to everyone
-before. Prints JSON: ``lags`` and ``health`` in milliseconds, ``viewers`` connected at the end, ``bytes``.
+before. Prints "counting" when it begins to, and then JSON: ``lags`` in milliseconds, ``viewers`` connected at
+the end, ``bytes``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ SETTLE = 3.0
 """Seconds after the last has its first picture, before anything is counted."""
 LONGEST_EVENT = 16 * 1024 * 1024
 DUE = re.compile(rb'"rps":\{[^{}]*"at":"(\d+\.\d+)"')
-HEALTH_EVERY = 0.1
 
 
 @dataclass(slots=True)
@@ -34,7 +34,6 @@ class Counted:
 
     begin: float = float("inf")
     lags: list[float] = field(default_factory=list)
-    health: list[float] = field(default_factory=list)
     bytes: int = 0
     connected: int = 0
 
@@ -65,22 +64,6 @@ async def watch(host: str, port: int, counted: Counted, greeted: asyncio.Event) 
         writer.close()
 
 
-async def ask_health(host: str, port: int, counted: Counted) -> None:
-    """Ask /readyz ten times a second, on a new connection each time, as a load balancer's probe does."""
-    request = f"GET /readyz HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode()
-    while True:
-        began = time.monotonic()
-        reader, writer = await asyncio.open_connection(host, port)
-        writer.write(request)
-        answer = await reader.read()
-        writer.close()
-        if b" 200 " not in answer[:20]:
-            raise AssertionError(f"/readyz answered {answer[:80]!r}")
-        if began >= counted.begin:
-            counted.health.append(1_000 * (time.monotonic() - began))
-        await asyncio.sleep(HEALTH_EVERY)
-
-
 async def run(url: str, count: int, seconds: float) -> Counted:
     """Connect everyone, let it settle, and count for that long."""
     host, port = urlsplit(url).hostname or "", urlsplit(url).port or 0
@@ -94,22 +77,20 @@ async def run(url: str, count: int, seconds: float) -> Counted:
         async with asyncio.timeout(60):
             await asyncio.gather(*(each.wait() for each in greeted))
     await asyncio.sleep(SETTLE)
-    health = asyncio.create_task(ask_health(host, port, counted))
     counted.begin = time.monotonic()
+    print("counting", flush=True)
     await asyncio.sleep(seconds)
     counted.begin = float("inf")
     connected = counted.connected
-    if health.done():
-        health.result()
-    for task in [health, *tasks]:
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(health, *tasks, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
     counted.connected = connected
     return counted
 
 
 def main() -> int:
-    """Exit code 0 with one line of JSON."""
+    """Exit code 0 with JSON on the last line."""
     parser = argparse.ArgumentParser(prog="python -m bench.viewers", description=__doc__)
     parser.add_argument("url")
     parser.add_argument("count", type=int)
@@ -119,7 +100,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     counted = asyncio.run(run(chosen.url, chosen.count, chosen.seconds))
     told = {
-        "lags": counted.lags, "health": counted.health,
+        "lags": counted.lags,
         "viewers": counted.connected, "bytes": counted.bytes,
     }  # fmt: skip
     print(json.dumps(told))

@@ -1,10 +1,19 @@
 // Which elements show which fields, and how one is filled in. patcher.js says what an element may be bound by.
+//
+// What an element is bound by is read once, when it is indexed: with a thousand tiles, asking 26,000 elements at
+// every change cost 50 ms. At a change only the bindings of the changed fields touch the page.
 import { record } from "./state.js";
 
+const KINDS = ["text", "show", "unless", "attrs", "value", "checked", "next", "disabled"];
 /** Selects what shows a field of its record. */
-export const BINDINGS = ["text", "show", "unless", "attrs", "value", "checked", "next", "disabled"].map((name) => `[data-${name}]`).join();
+export const BINDINGS = KINDS.map((kind) => `[data-${kind}]`).join();
 
-/** Path of a record -> the elements that show one of its fields. @type {Map<string, HTMLElement[]>} */
+/**
+ * An element, how it shows a field (`attr`: in its data-* attribute of that name), and which one.
+ * @typedef {{element: HTMLElement, kind: string, field: string}} Binding
+ */
+
+/** Path of a record -> how its fields are shown. @type {Map<string, Binding[]>} */
 export const bindings = new Map();
 
 /** Find every bound element of the page anew. */
@@ -14,9 +23,22 @@ export function index() {
   for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(BINDINGS))) {
     const path = /** @type {HTMLElement} */ (element.closest("[data-of]")).dataset.of ?? "";
     const before = bindings.get(path);
-    if (before) before.push(element);
-    else bindings.set(path, [element]);
+    if (before) before.push(...boundBy(element));
+    else bindings.set(path, boundBy(element));
   }
+}
+
+/** @param {HTMLElement} element @returns {Binding[]} */
+function boundBy(element) {
+  const found = [];
+  for (const name of element.getAttributeNames()) {
+    const kind = name.slice(5);
+    if (!name.startsWith("data-") || !KINDS.includes(kind)) continue;
+    const field = element.getAttribute(name) ?? "";
+    if (kind === "attrs") for (const one of field.split(" ")) found.push({ element, kind: "attr", field: one });
+    else found.push({ element, kind, field });
+  }
+  return found;
 }
 
 /**
@@ -25,19 +47,24 @@ export function index() {
  * @param {Record<string, any>} fields
  */
 export function fill(element, fields) {
-  const bound = element.dataset;
-  const field = /** @type {HTMLInputElement} */ (element);
-  if (bound.text !== undefined) {
-    const text = String(fields[bound.text] ?? bound.none ?? "");
+  for (const binding of boundBy(element)) set(binding, fields[binding.field]);
+}
+
+/**
+ * @param {Binding} binding
+ * @param {any} value
+ */
+function set({ element, kind, field }, value) {
+  if (kind === "text") {
+    const text = String(value ?? element.dataset.none ?? "");
     if (element.textContent !== text) element.textContent = text;
-  }
-  if (bound.show !== undefined) element.hidden = !(fields[bound.show] ?? false) && fields[bound.show] !== 0;
-  if (bound.unless !== undefined) element.hidden = Boolean(fields[bound.unless]);
-  if (bound.attrs !== undefined) for (const name of bound.attrs.split(" ")) mark(element, `data-${name}`, String(fields[name] ?? ""));
-  if (bound.value !== undefined && element !== document.activeElement) field.value = fields[bound.value] ?? "";
-  if (bound.checked !== undefined) mark(element, "aria-checked", String(fields[bound.checked] === "on"));
-  if (bound.disabled !== undefined) mark(element, "aria-disabled", String(Boolean(fields[bound.disabled])));
-  if (bound.next !== undefined) field.value = fields[bound.next] === "on" ? "off" : "on";
+  } else if (kind === "attr") mark(element, `data-${field}`, String(value ?? ""));
+  else if (kind === "show") element.hidden = !value && value !== 0;
+  else if (kind === "unless") element.hidden = Boolean(value);
+  else if (kind === "checked") mark(element, "aria-checked", String(value === "on"));
+  else if (kind === "disabled") mark(element, "aria-disabled", String(Boolean(value)));
+  else if (kind === "next") /** @type {HTMLInputElement} */ (element).value = value === "on" ? "off" : "on";
+  else if (kind === "value" && element !== document.activeElement) /** @type {HTMLInputElement} */ (element).value = value ?? "";
 }
 
 /**
@@ -51,12 +78,14 @@ function mark(element, name, value) {
 }
 
 /**
- * Show a record in all its elements, where there still is such a record.
+ * Show a record's fields, where there still is such a record; `changed` names them, null: all.
  * @param {string} path
+ * @param {Set<string> | null} changed
  */
-export function show(path) {
+export function show(path, changed) {
   const fields = record(path);
-  if (fields) for (const element of bindings.get(path) ?? []) fill(element, fields);
+  if (!fields) return;
+  for (const binding of bindings.get(path) ?? []) if (!changed || changed.has(binding.field)) set(binding, fields[binding.field]);
 }
 
 /**
@@ -64,6 +93,6 @@ export function show(path) {
  * @param {string} path
  */
 export function leave(path) {
-  for (const element of bindings.get(path) ?? []) if (element.dataset.of === path) element.remove();
+  for (const { element } of bindings.get(path) ?? []) if (element.dataset.of === path) element.remove();
   bindings.delete(path);
 }

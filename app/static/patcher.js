@@ -30,8 +30,8 @@ const liveAge = at("live-age", HTMLElement);
 /** @type {EventSource | null} */
 let source = null;
 let heardAt = performance.now();
-/** Paths to fill in at the next frame. @type {Set<string>} */
-const dirty = new Set();
+/** Paths to fill in at the next frame, each with its changed fields (null: all). @type {Map<string, Set<string> | null>} */
+const dirty = new Map();
 /** Paths of troopers to take away at the next frame. @type {Set<string>} */
 const left = new Set();
 let frame = 0;
@@ -43,22 +43,28 @@ const NAMED = ["tasks", "services", "peers"]; // what holds records by name
 function paint() {
   frame = 0;
   for (const path of left) leave(path);
-  for (const path of dirty) show(path);
+  for (const [path, changed] of dirty) show(path, changed);
   left.clear();
   dirty.clear();
   compare();
   document.dispatchEvent(new Event("claw:painted"));
 }
 
-/** @param {Iterable<string>} paths */
-function touch(paths) {
-  for (const path of paths) dirty.add(path);
+/** @param {string} path @param {string[]} fields */
+function touch(path, fields) {
+  const before = dirty.get(path);
+  if (before) for (const field of fields) before.add(field);
+  else if (before === undefined) dirty.set(path, new Set(fields));
+}
+
+function paintSoon() {
   if (!frame && !swarm.paused) frame = requestAnimationFrame(paint);
 }
 
 function touchAll() {
   doubt(null);
-  touch(bindings.keys());
+  for (const path of bindings.keys()) dirty.set(path, null);
+  paintSoon();
 }
 
 /** @param {Event} event */
@@ -100,13 +106,16 @@ function onDelta(event) {
   const patch = JSON.parse(event.data);
   doubt(patch);
   merge(swarm.state, patch);
-  const paths = [""];
+  touch("", Object.keys(patch));
   for (const [key, value] of Object.entries(patch)) {
     if (value === null || typeof value !== "object") continue;
-    if (!NAMED.includes(key)) paths.push(key);
-    else for (const [name, fields] of Object.entries(value)) (fields === null ? left.add(`${key}/${name}`) : paths.push(`${key}/${name}`));
+    if (!NAMED.includes(key)) touch(key, Object.keys(value));
+    else for (const [name, fields] of Object.entries(value)) {
+      if (fields === null) left.add(`${key}/${name}`);
+      else touch(`${key}/${name}`, Object.keys(fields));
+    }
   }
-  touch(paths);
+  paintSoon();
   news(patch);
 }
 
