@@ -41,6 +41,10 @@ class Broken(Exception):  # noqa: N818
     """The stream ended in a way that it should not; the text says how."""
 
 
+class CutOff(Broken):
+    """The other side ended without a word, as when the replica that sent it dies."""
+
+
 class Parser:
     """Bytes in, events out, wherever the bytes are cut (WHATWG HTML, section 9.2.6)."""
 
@@ -129,7 +133,7 @@ class Stream:
             except TimeoutError as error:
                 raise Broken("the stream said nothing for too long") from error
             except (OSError, http.client.HTTPException, ValueError) as error:
-                raise Broken(f"the stream broke off ({type(error).__name__})") from error
+                raise CutOff(f"the stream broke off ({type(error).__name__})") from error
             read_at = time.time()
             if not piece:
                 return

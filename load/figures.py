@@ -69,6 +69,11 @@ class Figures:
         return self.failed / self.requests if self.requests else 0.0
 
     @property
+    def reconnects(self) -> int:
+        """How often viewers had to connect again."""
+        return sum(e.requests for e in self.entries if (e.method, e.name) == (SSE, BACK))
+
+    @property
     def lag(self) -> Entry | None:
         """How late viewers' events came; None where nobody could tell."""
         return next((e for e in self.entries if (e.method, e.name) == (SSE, LAG) and e.requests), None)

@@ -11,7 +11,7 @@ from load.choices import nearest
 from load.figures import Figures
 
 DEFAULT = Path(__file__).with_name("thresholds.toml")
-_NUMBERS = ("failure_ratio", "violations", "lag_p99_ms")
+_NUMBERS = ("failure_ratio", "violations", "lag_p99_ms", "reconnects")
 _LARGEST = 1e9
 EVERY = "*"
 
@@ -28,6 +28,7 @@ class Thresholds:
     violations: float | None = None
     lag_p99_ms: float | None = None
     p95_ms: Mapping[str, float] = field(default_factory=dict)
+    reconnects: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ def judged(figures: Figures, limits: Thresholds) -> list[Verdict]:
     lag = figures.lag
     if lag is not None:
         verdicts += _most("event lag, p99", lag.p99_ms, limits.lag_p99_ms, "ms")
+    verdicts += _most("broken streams", figures.reconnects, limits.reconnects, "")
     for entry in figures.entries:
         every = None if entry.method == "SSE" else limits.p95_ms.get(EVERY)
         limit = limits.p95_ms.get(entry.title, every)

@@ -10,10 +10,10 @@ from locust import between, tag, task
 
 from load import figures
 from load.checked import Person, violated
-from load.event_stream import Broken, Refused, Stream
+from load.event_stream import Broken, CutOff, Refused, Stream
 from load.invariants import SHAPE
 from load.plain_http import Unreachable
-from load.watching import Watcher
+from load.watching import Seen, Watcher
 
 STAYS = (20.0, 60.0)
 """Seconds that a viewer watches before it loads the page again."""
@@ -85,19 +85,23 @@ class Viewer(Person):
                 if first:
                     first = False
                     self.measure(figures.FIRST, 1000 * (time.monotonic() - begun))
-                seen = self._watcher.see(event, read_at)
-                if seen.lag_ms is not None:
-                    self.measure(figures.LAG, seen.lag_ms)
-                if seen.clocks_apart:
-                    self.measure(figures.APART, 0)
-                if seen.gap_ms is not None:
-                    self.measure(figures.GAP, seen.gap_ms)
-                for problem in seen.problems:
-                    self.count("events", 0, violated(problem))
+                self._note(self._watcher.see(event, read_at))
                 if time.monotonic() >= leaves:
                     return True
+        except CutOff:
+            return False  # a replica ended; the next stream goes on from here, and counts as a reconnect
         except Broken as broken:
             self.count("events", 1000 * (time.monotonic() - begun), broken)
         except RecursionError:
             self.count("events", 0, violated(f"{SHAPE}: an event of the stream is nested without end"))
         return False
+
+    def _note(self, seen: Seen) -> None:
+        if seen.lag_ms is not None:
+            self.measure(figures.LAG, seen.lag_ms)
+        if seen.clocks_apart:
+            self.measure(figures.APART, 0)
+        if seen.gap_ms is not None:
+            self.measure(figures.GAP, seen.gap_ms)
+        for problem in seen.problems:
+            self.count("events", 0, violated(problem))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from bench.rack import free_port
-from load.event_stream import Broken, Refused, Stream
+from load.event_stream import Broken, CutOff, Refused, Stream
 from load.plain_http import Unreachable, ask, connection
 from load.restoring import Before
 from load.telling import Teller
@@ -96,7 +96,7 @@ def test_a_stream_that_is_cut_is_broken(serve: Serve):
     def cut(handler: Handler) -> None:
         handler.wfile.write(b"ff\r\nid: t-2\n")
 
-    with pytest.raises(Broken, match="broke off"):
+    with pytest.raises(CutOff, match="broke off"):
         read(serve(streams(EVENT, then=cut)))
 
 

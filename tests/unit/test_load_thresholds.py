@@ -60,6 +60,14 @@ def test_the_star_is_for_http_alone():
     assert missed(judged(measured(entry("SSE", figures.GAP, p95=9_000.0)), limits)) == []
 
 
+def test_broken_streams_may_be_limited():
+    """By how often viewers connected again; where nothing is said they are not judged."""
+    told = measured(entry("SSE", figures.BACK, requests=3))
+    assert missed(judged(told, Thresholds(reconnects=2.0))) == ["broken streams"]
+    assert missed(judged(told, Thresholds(reconnects=3.0))) == []
+    assert missed(judged(told, Thresholds())) == []
+
+
 def test_a_test_without_requests_does_not_hold():
     """What measured nothing proves nothing."""
     assert missed(judged(measured(requests=0), Thresholds())) == ["requests"]
