@@ -56,11 +56,14 @@ class Viewer(Person):
         while time.monotonic() < leaves:
             stream = Stream(self.host or "", "/api/stream", last_event_id=self._watcher.last_id)
             try:
-                if self._connect(stream, broke_at) and self._follow(stream, leaves):
-                    return
+                if self._connect(stream, broke_at):
+                    broke_at = None
+                    if self._follow(stream, leaves):
+                        return
             finally:
                 stream.close()
-            broke_at = broke_at or time.monotonic()
+            if broke_at is None:
+                broke_at = time.monotonic()
             time.sleep(COMES_BACK)
 
     def _connect(self, stream: Stream, broke_at: float | None) -> bool:
