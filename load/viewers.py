@@ -13,7 +13,7 @@ from load.checked import Person, violated
 from load.event_stream import Broken, CutOff, Refused, Stream
 from load.invariants import SHAPE
 from load.plain_http import Unreachable
-from load.watching import Watcher
+from load.watching import Seen, Watcher
 
 STAYS = (20.0, 60.0)
 """Seconds that a viewer watches before it loads the page again."""
@@ -56,11 +56,14 @@ class Viewer(Person):
         while time.monotonic() < leaves:
             stream = Stream(self.host or "", "/api/stream", last_event_id=self._watcher.last_id)
             try:
-                if self._connect(stream, broke_at) and self._follow(stream, leaves):
-                    return
+                if self._connect(stream, broke_at):
+                    broke_at = None
+                    if self._follow(stream, leaves):
+                        return
             finally:
                 stream.close()
-            broke_at = broke_at or time.monotonic()
+            if broke_at is None:
+                broke_at = time.monotonic()
             time.sleep(COMES_BACK)
 
     def _connect(self, stream: Stream, broke_at: float | None) -> bool:
@@ -85,15 +88,7 @@ class Viewer(Person):
                 if first:
                     first = False
                     self.measure(figures.FIRST, 1000 * (time.monotonic() - begun))
-                seen = self._watcher.see(event, read_at)
-                if seen.lag_ms is not None:
-                    self.measure(figures.LAG, seen.lag_ms)
-                if seen.clocks_apart:
-                    self.measure(figures.APART, 0)
-                if seen.gap_ms is not None:
-                    self.measure(figures.GAP, seen.gap_ms)
-                for problem in seen.problems:
-                    self.count("events", 0, violated(problem))
+                self._note(self._watcher.see(event, read_at))
                 if time.monotonic() >= leaves:
                     return True
         except CutOff:
@@ -103,3 +98,13 @@ class Viewer(Person):
         except RecursionError:
             self.count("events", 0, violated(f"{SHAPE}: an event of the stream is nested without end"))
         return False
+
+    def _note(self, seen: Seen) -> None:
+        if seen.lag_ms is not None:
+            self.measure(figures.LAG, seen.lag_ms)
+        if seen.clocks_apart:
+            self.measure(figures.APART, 0)
+        if seen.gap_ms is not None:
+            self.measure(figures.GAP, seen.gap_ms)
+        for problem in seen.problems:
+            self.count("events", 0, violated(problem))

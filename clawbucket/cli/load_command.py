@@ -70,6 +70,7 @@ class LoadTest:
             *(("--tags", *self.tags) if self.tags else ()),
             "--host", self.host, "--shape", self.shape, *given, *quiet,
             *(("--allow-chaos",) if self.allow_chaos else ()),
+            *(("--master-bind-host", "127.0.0.1") if self.processes else ()),  # it would listen to everybody
             "--reports", str(self.reports), "--html", str(self.reports / "report.html"),
             "--csv", str(self.reports / "stats"), "--json-file", str(self.reports / "requests"),
         )  # fmt: skip

@@ -152,7 +152,7 @@ def test_options_become_locusts(tmp_path):
         f"--host {HOST}", "--shape soak", "--run-time 120s", "--users 7", "--spawn-rate 0.5", "--headless",
         "--processes 2", "--allow-chaos", f"--thresholds {limits}", f"--html {tmp_path}/out/report.html",
         f"--csv {tmp_path}/out/stats", f"--json-file {tmp_path}/out/requests", f"--reports {tmp_path}/out",
-        "--web-port 9000",
+        "--web-port 9000", "--master-bind-host 127.0.0.1",
     ):  # fmt: skip
         assert f" {words}" in joined, words
 
