@@ -202,12 +202,12 @@ def test_the_focus_goes_on_where_the_tile_is_gone(own_world: World, watch: Watch
 
 
 def test_what_was_done_is_told_in_it(page: Page, watch: Watch):
-    """A message of how an act went is not hidden behind the drawer, and is back on the page after it."""
+    """A refusal stands beside the control; what was done is neither said behind the drawer nor lost."""
     drawer = open_at(page, 4)
     drawer.locator("form[hx-post='/api/arm'] input[name=task_id]").evaluate("it => it.value = 'no task'")
     drawer.get_by_role("switch").click()
-    told = drawer.locator("#toasts .bad")
-    expect(told).to_be_visible(timeout=SOON)
+    expect(drawer.get_by_role("alert").filter(has_text="task")).to_be_visible(timeout=SOON)
+    expect(drawer.locator("#toasts")).to_have_count(1)
     page.keyboard.press("Escape")
     expect(page.locator("body > #toasts")).to_have_count(1)
     watch.complaints.clear()  # the browser itself reports the 400 that this test provoked
