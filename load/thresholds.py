@@ -29,7 +29,6 @@ class Thresholds:
     lag_p99_ms: float | None = None
     reconnects: float | None = None
     p95_ms: Mapping[str, float] = field(default_factory=dict)
-    reconnects: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
