@@ -94,6 +94,7 @@ class Service(Answer):
     manager_epoch: int = Field(description="The epoch of its lease; it only rises. 0: never led.")
     manager_confirmed: bool = Field(description="The lease's holder runs, and its lease is seen moving.")
     override_slot: int | None = Field(description="The slot preferred as manager after an outage.")
+    heir_task_id: str | None = Field(description="Who manages next by the rule of preference, if anybody.")
     error: str | None = Field(default=None, description="Why it could not be read. There only then.")
 
 
@@ -239,6 +240,59 @@ class RevoltEvents(Answer):
     stale_seconds: float | None = Field(default=None, description=STALE)
 
 
+class Event(Answer):
+    """One thing that happened."""
+
+    id: str
+    at: str = At
+    kind: Literal[
+        "election", "released", "lost", "outage", "self_destruct", "started", "ended", "scale", "interval",
+        "arm", "revolt", "chat",
+    ]  # fmt: skip
+    text: str = Field(description="One sentence; of ``chat``, what was said.")
+    service: str | None = Field(description="The service's full name, where one has a part in it.")
+    task_id: str | None = Field(description="The task that it is about.")
+    name: str | None = Field(description="That trooper's callsign; of ``chat``, who said it.")
+    epoch: int | None = Field(description="Of ``election``, ``released`` and ``lost``, the leader's epoch.")
+    from_: int | None = Field(alias="from", description="Of ``scale`` and ``interval``, the number before.")
+    to: int | None = Field(description="Of ``scale`` and ``interval``, the number from then on.")
+
+
+class Events(Answer):
+    """What happened."""
+
+    events: list[Event] = Field(max_length=200, description="Oldest first.")
+    source: Literal["memcached"] = Source
+    stale_seconds: float | None = Field(default=None, description=STALE)
+
+
+class LoadSample(Answer):
+    """One second of a load test."""
+
+    run: str = Field(description="The test's name.")
+    users: int = Field(description="Users that it simulated then.")
+    rate: float = Field(description="Requests a second.")
+    p95_ms: float = Field(
+        description="The milliseconds that 95 of 100 answers did not exceed, over the last seconds."
+    )
+    failures: int = Field(description="Requests that failed since the test began.")
+    at: str = At
+
+
+class LoadSamples(Answer):
+    """The running load test; empty 15 s after it said something last."""
+
+    samples: list[LoadSample] = Field(max_length=60, description="Oldest first.")
+    source: Literal["memcached"] = Source
+    stale_seconds: float | None = Field(default=None, description=STALE)
+
+
+class LoadTaken(Ok):
+    """The sample is on the bus."""
+
+    sample: LoadSample
+
+
 class Throw(Answer):
     """The running round."""
 
@@ -279,6 +333,81 @@ class Haiku(Answer):
     haiku: Poem
     interval_seconds: int = Field(description="Seconds between two.")
     stale_seconds: float | None = Field(default=None, description=STALE)
+
+
+class Gap(Answer):
+    """Where nothing was seen."""
+
+    from_seconds: float
+    to_seconds: float = Field(description="Of the next sample, or of the last one while it lasts.")
+    reason: Literal["bus", "unwatched"] = Field(
+        description="The bus was silent, or the replica did not look."
+    )
+
+
+class Reign(Answer):
+    """Who led the primary service from then on."""
+
+    seconds: float
+    task_id: str | None = Field(description="Null: nobody did, or nobody knows.")
+
+
+Known = Field(max_length=600, description="Null where it was not known.")
+
+
+class Course(Answer):
+    """The rack's samples, a list a column, oldest first; ``seconds`` count from ``since``."""
+
+    every_seconds: float = Field(description="Between two samples.")
+    seconds: list[float] = Field(max_length=600)
+    running: list[int | None] = Known
+    desired: list[int | None] = Known
+    score: list[int | None] = Known
+    armed: list[int | None] = Known
+    not_alive: list[int | None] = Known
+    gaps: list[Gap] = Field(max_length=600)
+    managers: list[Reign] = Field(max_length=600)
+
+
+class Witnessed(Answer):
+    """One replica's own view: it begins when that one began to watch."""
+
+    since: str = At
+    replica: str = Field(description="The callsign of the replica that saw this.", examples=["Brave Otter"])
+
+
+class RackHistory(Witnessed):
+    """How the rack went."""
+
+    rack: Course
+    tasks: dict[str, list[int]] = Field(description="Each task's last 60 scores, one a round, oldest first.")
+
+
+class Point(Answer):
+    """A score and the round that made it."""
+
+    round: int
+    score: int
+
+
+class Change(Answer):
+    """Something about a task became another."""
+
+    at: str = At
+    kind: Literal["state", "freshness", "manager", "board"]
+    was: str
+    now: str = Field(description="The engine's or freshness's word; yes or no; shown or gone.")
+
+
+class TaskHistory(Witnessed):
+    """What was seen of one task, oldest first."""
+
+    task_id: str = Field(description="The trooper's task.")
+    name: str = Field(description="Its callsign.")
+    first_seen: str = At
+    gone_at: str | None = Field(description="ISO-8601 UTC; null while it is there.")
+    scores: list[Point] = Field(max_length=60)
+    changes: list[Change] = Field(max_length=20)
 
 
 class AgentAnswer(Ok):

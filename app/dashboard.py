@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
 
+from app import feed, reigns
 from app.agent import asked_task
 from app.fanout import State
+from app.glossary import term_of
 from app.handoff_lines import handoff_lines
+from app.scoreboard import of_state
 from app.security import LoginCookie
 from app.services import Services
 from app.stream import RETRY_AFTER, state_of, state_unknown
+from app.view import DENSITIES, GROUPS, SORTS, View, sections
 from clawbucket.core import rps
 from clawbucket.core.board import Board
 from clawbucket.core.callsign import name_of
 from clawbucket.ports import BusDown
 
+WITHOUT_SCRIPTS = 8
+"""Seconds after which a page without JavaScript loads itself anew."""
+MOST_VIEWS = 50
+"""Ways to look of which the same board's fragments are kept: addresses are anybody's to make up."""
+
+
+FRAGMENTS = {
+    "chat": "_chat.html",
+    "revolts": "_revolts.html",
+    "feed": "_feed_lines.html",
+    "timeline": "_timeline_reigns.html",
+}
+"""The fragments that are the same for everybody, by the last part of their address."""
+
 
 def blueprint(services: Services) -> Blueprint:
-    """``GET /``, ``/ui/squads``, ``/ui/chat``, ``/ui/revolts`` and ``/ui/talk``."""
+    """``GET /``, ``/ui/squads``, ``/ui/talk``, and ``/ui/`` each of FRAGMENTS."""
     routes = Blueprint("dashboard", __name__)
+    routes.add_app_template_global(term_of, "glossary_term")
     draw_once = _once_a_board()
     cookie = LoginCookie(services.settings.token) if services.settings.token else None
 
@@ -34,13 +54,20 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/")
     def page() -> Response:
         settings = services.settings
-        board, context = _look(services)
+        board, context = _look(services, View.of(request.args))
+        feed_groups, feed_problems = feed.chosen(request.args.getlist("feed"))
+        arms = services.scoreboard.seen()
         html = render_template(
             "dashboard.html",
             hostname=settings.hostname,
             task_name=settings.task_name,
             intervals=(rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),
             login=login(),
+            feed_groups=feed_groups,
+            feed_problems=feed_problems,
+            arms=arms,
+            aggregator=of_state(arms)["aggregator"],
+            refresh=WITHOUT_SCRIPTS,
             **context(),
         )
         response = _html(html)
@@ -51,15 +78,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/ui/squads")
     def squads() -> Response:
-        return fragment("_squads.html")
-
-    @routes.get("/ui/chat")
-    def chat() -> Response:
-        return fragment("_chat.html")
-
-    @routes.get("/ui/revolts")
-    def revolts() -> Response:
-        return fragment("_revolts.html")
+        return fragment("_squads.html", View.of(request.args).of_tiles)
 
     @routes.get("/ui/talk")
     def talk() -> Response:
@@ -67,61 +86,67 @@ def blueprint(services: Services) -> Blueprint:
         lines = services.actions.asking.history(task_id)
         return _html(render_template("_talk.html", lines=lines, name=name_of(task_id)))
 
-    def fragment(template: str) -> Response:
-        board, context = _look(services)
-        return _html(draw_once(template, board, lambda: render_template(template, **context())))
+    def fragment(template: str, view: View = View()) -> Response:  # noqa: B008 - it is frozen
+        board, context = _look(services, view)
+        draw = lambda: render_template(template, **context())  # noqa: E731 - it is passed on once
+        return _html(draw_once((template, view), board, draw))
 
+    for name, template in FRAGMENTS.items():
+        routes.add_url_rule(f"/ui/{name}", name, partial(fragment, template))
     return routes
 
 
 Context = dict[str, Any]
 
 
-def _look(services: Services) -> tuple[Board | None, Callable[[], Context]]:
+def _look(services: Services, view: View) -> tuple[Board | None, Callable[[], Context]]:
     """The board, and how to make what the templates need of it."""
-    label = services.settings.label
     try:
         board = services.board.board()
     except BusDown as error:
         reason = str(error)
-        return None, lambda: {
-            "state": state_unknown(reason),
-            "tasks_of": lambda _: (),
-            "chat": (),
-            "colors": {},
-            "handoffs": tuple,
-            "label": label,
-        }
-    return board, lambda: _context(board, label)
+        return None, lambda: _context(state_unknown(reason), None, view, services)
+    return board, lambda: _context(state_of(board), board, view, services)
 
 
-def _context(board: Board, label: str) -> Context:
-    state = state_of(board)
-
-    def tasks_of(service: str) -> list[State]:
-        return [task for task in state["tasks"].values() if task["service"] == service]
-
-    colors = {task["name"]: task["color"] for task in state["tasks"].values()}
+def _context(state: State, board: Board | None, view: View, services: Services) -> Context:
+    label, clock = services.settings.label, services.clock
     return {
         "state": state,
-        "tasks_of": tasks_of,
-        "chat": board.chat,
-        "colors": colors,
-        "handoffs": lambda: handoff_lines(board.revolts),
+        "view": view,
+        "sections": sections(state, view, label),
+        "density": view.drawn(len(state["tasks"])),
+        "choices": {"group": GROUPS, "sort": SORTS, "density": DENSITIES},
+        "chat": board.chat if board else (),
+        "colors": {task["name"]: task["color"] for task in state["tasks"].values()},
+        "handoffs": lambda: handoff_lines(board.revolts if board else ()),
+        "feed_all": feed.GROUPS,
+        "happened": lambda: feed.shown(board) if board else [],
+        "since": feed.since(board) if board else "",
+        "timelines": lambda: reigns.timelines(board, clock.wall_ms()) if board else [],
+        "now_ms": clock.wall_ms(),
         "label": label,
     }
 
 
-def _once_a_board() -> Callable[[str, Board | None, Callable[[], str]], str]:
-    """Draws each fragment once a board: when a trooper joins, every open page asks in the same moment."""
-    drawn: dict[str, tuple[Board, str]] = {}
+Fragment = tuple[str, View]
 
-    def draw_once(name: str, board: Board | None, draw: Callable[[], str]) -> str:
+
+def _once_a_board() -> Callable[[Fragment, Board | None, Callable[[], str]], str]:
+    """Draws each fragment once a board: when a trooper joins, every open page asks in the same moment."""
+    drawn: dict[Fragment, str] = {}
+    of: Board | None = None
+
+    def draw_once(fragment: Fragment, board: Board | None, draw: Callable[[], str]) -> str:
+        nonlocal of
         if board is None:
             return draw()
-        if name not in drawn or drawn[name][0] is not board:
-            drawn[name] = (board, draw())
-        return drawn[name][1]
+        if board is not of or len(drawn) >= MOST_VIEWS:
+            drawn.clear()
+            of = board
+        if fragment not in drawn:
+            drawn[fragment] = draw()
+        return drawn[fragment]
 
     return draw_once
 

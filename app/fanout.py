@@ -55,7 +55,7 @@ def diff(old: State, new: State) -> State:
 
 
 def applied(state: State, patch: State) -> State:
-    """``state`` with ``patch`` merged in; neither is changed. static/patcher.js does the same."""
+    """``state`` with ``patch`` merged in; neither is changed. static/state.js does the same."""
     merged = dict(state)
     for key, value in patch.items():
         if value is None:
@@ -77,9 +77,14 @@ def pruned(state: State) -> State:
     }
 
 
-def frame(event_id: str, event: str, data: State) -> bytes:
-    """One server-sent event. JSON has no line breaks of its own, so one ``data`` line holds it."""
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (event_id.encode(), event.encode(), orjson.dumps(data))
+def frame(event_id: str, event: str, data: State, at_ms: int) -> bytes:
+    """One server-sent event. JSON has no line breaks of its own, so one ``data`` line holds it.
+
+    A comment line, which browsers skip, says in unix milliseconds when it was made: who runs on the same
+    clock can tell from it how late the event comes.
+    """
+    form = b": at %d\nid: %b\nevent: %b\ndata: %b\n\n"
+    return form % (at_ms, event_id.encode(), event.encode(), orjson.dumps(data))
 
 
 def _in_a_thread(run: Callable[[], None]) -> None:
@@ -161,7 +166,7 @@ class Fanout:
 
     def _append(self, event: str, data: State) -> None:
         self._head += 1
-        self._ring.append(frame(self._id(), event, data))
+        self._ring.append(frame(self._id(), event, data, self._clock.wall_ms()))
         self._changed.notify_all()
 
     def _id(self) -> str:
@@ -194,7 +199,7 @@ class Fanout:
             viewer.place = self._head
             if behind is None or behind > len(self._ring):
                 if self._whole is None:
-                    self._whole = frame(self._id(), "snapshot", self._state)
+                    self._whole = frame(self._id(), "snapshot", self._state, self._clock.wall_ms())
                 return self._whole
             return b"".join(list(self._ring)[-behind:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -14,6 +15,8 @@ from app.schemas import LARGEST_BODY
 M = TypeVar("M", bound=BaseModel)
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+_DECIMAL = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+"""A number as JSON has it (RFC 8259, section 6), of bounded length."""
 _MOST_DIGITS = 4_000
 """Python refuses to convert more than 4300 (sys.get_int_max_str_digits)."""
 
@@ -53,8 +56,13 @@ def _typed(model: type[BaseModel], form: dict[str, str]) -> dict[str, object]:
             and digits.isdigit()
             and len(digits) <= _MOST_DIGITS
         )
-        typed[name] = int(text) if number else text
+        typed[name] = int(text) if number else _fraction(text) if fields[name].annotation is float else text
     return typed
+
+
+def _fraction(text: str) -> float | str:
+    """The number that a form's text says; the text, for the model to refuse, where it says none."""
+    return float(text) if _DECIMAL.fullmatch(text) else text
 
 
 def _told(model: type[BaseModel], where: tuple[int | str, ...], message: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app import answers, handoff_models, schemas
+from app import answers, feed, handoff_models, schemas
 from app.intake import FORM, JSON
 from app.security import SAFE_METHODS
 from clawbucket import __version__
@@ -60,7 +60,8 @@ _ABOUT = (
 class Operation:
     """One method of one path. ``says`` is a model, or a content type of what is no JSON object.
 
-    ``query`` names the parameters, each a task's id, with what it is.
+    ``query`` names the parameters, each a task's id, with what it is; ``choice`` one that may be left out,
+    what it is, and what it takes.
     """
 
     method: Literal["get", "post"]
@@ -73,6 +74,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     open: bool = False
     query: tuple[tuple[str, str], ...] = ()
+    choice: tuple[str, str, tuple[str, ...]] | None = None
 
     @property
     def mutates(self) -> bool:
@@ -86,10 +88,18 @@ OPERATIONS = (
     Operation("get", "/ui/squads", "pages", "The dashboard's tiles, as a fragment.", "text/html"),
     Operation("get", "/ui/chat", "pages", "The dashboard's chat, as a fragment.", "text/html"),
     Operation("get", "/ui/revolts", "pages", "The other racks and the handoffs, as a fragment.", "text/html"),
+    Operation("get", "/ui/feed", "pages", "What happened, as a fragment.", "text/html"),
+    Operation("get", "/ui/timeline", "pages", "Who led when, as a fragment.", "text/html"),
+    Operation("get", "/ui/scoreboard", "pages", "The aggregator's scoreboard, as a fragment.", "text/html"),
     Operation(
         "get", "/ui/talk", "pages", "The conversation with a trooper, as a fragment.",
         "text/html", errors=(400, 404, 409, 503), query=(("task_id", "The trooper's task."),),
     ),
+    Operation(
+        "get", "/ui/trooper", "pages", "All about one trooper, as a fragment.",
+        "text/html", errors=(400, 404, 503), query=(("task_id", "The trooper's task."),),
+    ),
+    Operation("get", "/glossary", "pages", "What the dashboard's words mean.", "text/html"),
     Operation("get", "/api/stream", "pages", "What changes, as it does.", "text/event-stream", errors=(503,)),
     Operation("get", "/api/whoami", "swarm", "Which replica answers.", _A.Whoami, errors=(304,)),
     Operation("get", "/api/swarm", "swarm", "The primary service.", _A.PrimaryService, errors=(404, *READ)),
@@ -114,6 +124,10 @@ OPERATIONS = (
         _A.AgentHistory, errors=(400, 404, 409, 503), query=(("task_id", "The trooper's task."),),
     ),
     Operation("get", "/api/arm/events", "arm", "The last 500 ARM events.", _A.ArmEvents, errors=READ),
+    Operation(
+        "get", "/api/events", "events", "The last 200 events, of one kind or of every.",
+        _A.Events, errors=(400, *READ), choice=("kind", "The one kind that is wanted.", feed.KINDS),
+    ),
     Operation("post", "/api/arm", "arm", "Arm or disarm a trooper.", _A.Armed, 201, _S.SetArm, (503,)),
     Operation(
         "get", "/api/revolt/events", "revolt", "The last 300 phases of handoffs.",
@@ -135,10 +149,23 @@ OPERATIONS = (
         "get", "/api/revolt/{snapshot_id}", "revolt", "One side's record of a handoff.",
         _H.Handoff, errors=(401, 403, 404, 503),
     ),
+    Operation("get", "/api/load", "load", "The last minute of a load test.", _A.LoadSamples, errors=READ),
+    Operation(
+        "post", "/api/load", "load", "Tell how a load test is doing; for its generator, each second.",
+        _A.LoadTaken, 201, _S.LoadReport, (503,),
+    ),
     Operation("get", "/api/rps", "rps", "The running round.", _A.Rps, errors=READ),
     Operation(
         "post", "/api/rps/config", "rps", "Set how often a round is thrown.",
         _A.Interval, 200, _S.SetInterval, (503,),
+    ),
+    Operation(
+        "get", "/api/history", "history", "How the rack went, as this replica saw it.",
+        _A.RackHistory, errors=(304,),
+    ),
+    Operation(
+        "get", "/api/history/{task_id}", "history", "One trooper's scores and changes, likewise.",
+        _A.TaskHistory, errors=(304, 404),
     ),
     Operation("get", "/api/haiku", "haiku", "The haiku.", _A.Haiku, errors=READ),
     Operation(
@@ -206,11 +233,22 @@ def _described(operation: Operation, settings: Settings, components: Doc) -> Doc
             {"name": "snapshot_id", "in": "path", "required": True, "description": "The handoff's id.",
              "schema": {"type": "string", "pattern": f"^{SNAPSHOT_ID.pattern}$"}}
         ]  # fmt: skip
+    if "{task_id}" in operation.path:
+        described["parameters"] = [
+            {"name": "task_id", "in": "path", "required": True, "description": "The trooper's task.",
+             "schema": {"type": "string", "pattern": f"^{schemas.TASK_ID.pattern}$"}}
+        ]  # fmt: skip
     if operation.query:
         described["parameters"] = [
             {"name": name, "in": "query", "required": True, "description": doc,
              "schema": {"type": "string", "pattern": f"^{schemas.TASK_ID.pattern}$"}}
             for name, doc in operation.query
+        ]  # fmt: skip
+    if operation.choice is not None:
+        name, doc, allowed = operation.choice
+        described["parameters"] = [
+            {"name": name, "in": "query", "required": False, "description": doc,
+             "schema": {"type": "string", "enum": ["", *allowed]}}
         ]  # fmt: skip
     if operation.mutates:
         described["requestBody"] = _body(operation, components)

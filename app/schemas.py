@@ -87,6 +87,22 @@ class SetInterval(Asked):
     )
 
 
+class LoadReport(Asked):
+    """How a load test is doing, this second."""
+
+    run: str = Field(
+        pattern=r"^[A-Za-z0-9._-]{1,64}$", description="The test's name: letters, digits, dot, _ and -.",
+        examples=["20261127T101500Z"],
+    )  # fmt: skip
+    users: int = Field(ge=0, le=1_000_000, description="Users that it simulates now.")
+    rate: float = Field(ge=0, le=1_000_000, allow_inf_nan=False, description="Requests a second.")
+    p95_ms: float = Field(
+        ge=0, le=3_600_000, allow_inf_nan=False,
+        description="The milliseconds that 95 of 100 answers of the last seconds did not exceed.",
+    )  # fmt: skip
+    failures: int = Field(ge=0, le=1_000_000_000, description="Requests that failed since it began.")
+
+
 class OneTask(Asked):
     """A task of a service."""
 

@@ -15,6 +15,7 @@ import structlog
 
 from app.agent_metrics import AgentMetrics
 from app.metrics import Gauge, Metrics
+from app.scoreboard_watch import ScoreboardWatch
 from clawbucket.actions import Actions
 from clawbucket.agents.picoclaw import PicoClawAgent
 from clawbucket.board import BoardReader
@@ -34,6 +35,7 @@ from clawbucket.loops.trooper import build as build_trooper
 from clawbucket.loops.watching import Watching
 from clawbucket.ports import AgentRuntime, Bus, BusDown, ClawError, Clock, Orders, Peers
 from clawbucket.settings import Settings
+from clawbucket.watched import Watched
 from clawbucket.wsgi import sync_elsewhere
 from rack.client import RackClient
 
@@ -47,7 +49,10 @@ SOFTWARE_ERROR = 70
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a request can use. ``trooper`` is None where no loops run (a test of the HTTP side alone)."""
+    """What a request can use. ``trooper`` is None where no loops run (a test of the HTTP side alone).
+
+    ``watching`` is then nobody's to tick but the test's.
+    """
 
     settings: Settings
     clock: Clock
@@ -55,12 +60,15 @@ class Services:
     gate: Gate
     health: Health
     board: BoardReader
+    watched: Watched
+    watching: Watching
     actions: Actions
     rack: Orders
     metrics: Metrics
     started_at: str
     handoffs: Handoffs
     gatekeeper: Gatekeeper | None
+    scoreboard: ScoreboardWatch
     trooper: TrooperLoops | None = None
     finisher: LoopRunner | None = None
 
@@ -97,6 +105,8 @@ def assemble(
     """
     gate, health, metrics = Gate(clock), Health(), Metrics()
     board = BoardReader(bus, gate, clock, settings)
+    watched = Watched(clock)
+    watching = Watching(board, watched)
     journals = Journals.on(bus, gate, clock)
     health.register("bus", bus.ping)
     metrics.show(*_of_the_board(board))
@@ -108,7 +118,7 @@ def assemble(
         runtime = agent(journals) if agent is not None else None
         trooper = build_trooper(
             bus, gate, clock, settings, SystemRandom(), journals, board, on_self_destruct, runtime,
-            also=[Watching(board)], handoff=parts.registry.find,
+            also=[watching], handoff=parts.registry.find,
         )  # fmt: skip
         finisher = parts.runner(settings, clock, bus, others, partial(_leads, trooper, clock))
         metrics.show(*_of_the_trooper(trooper, clock))
@@ -120,12 +130,15 @@ def assemble(
         gate=gate,
         health=health,
         board=board,
+        watched=watched,
+        watching=watching,
         actions=actions,
         rack=rack,
         metrics=metrics,
         started_at=clock.iso(),
         handoffs=parts,
         gatekeeper=Gatekeeper(bus, clock, settings.peer_key) if settings.peer_key else None,
+        scoreboard=ScoreboardWatch(settings.aggregator_url, clock),
         trooper=trooper,
         finisher=finisher,
     )

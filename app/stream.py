@@ -7,31 +7,37 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from app import wire
+from app import glance, reigns, shown, wire
 from app.fanout import Fanout, Full, State, pruned
+from app.scoreboard import of_state
+from app.scoreboard_watch import Scoreboard
 from app.services import Services
 from clawbucket.core.board import Board
-from clawbucket.core.records import ChatMessage
-from clawbucket.core.revolt import RevoltEvent
+from clawbucket.journal import Event
 from clawbucket.ports import BusDown
 
 RETRY_AFTER = 5
 """Seconds after which somebody who found no room may come again."""
 
 
-def state_of(board: Board) -> State:
+NO_FEED = "0: 0: 0: 0:"
+"""The feed's mark while nothing has happened."""
+
+
+def state_of(board: Board, arms: Scoreboard = Scoreboard()) -> State:  # noqa: B008 - it is frozen
     """The board as one nested object without ``None``s: what the page shows and the stream tells.
 
-    ``services`` by full name, ``tasks`` by id, ``peers`` by name, ``rps``, ``haiku``, and in ``chat`` and
-    ``revolts`` a mark that changes when the chat or the handoffs do (their lines are fragments of their
-    own). Whole seconds, so that time alone does not make a new state more often than that.
+    ``services`` by full name, ``tasks`` by id, ``peers`` by name, ``rps``, ``haiku``, and in ``chat``,
+    ``revolts``, ``feed`` and ``timeline`` a mark that changes when the chat, the handoffs, what happened or
+    who leads does (their lines are fragments of their own). ``swarm`` is all of it in one line. Whole
+    seconds, so that time alone does not make a new state more often than that.
     """
     services, tasks = {}, {}
     for squad in board.squads:
-        swarm = wire.swarm(squad)
-        for replica in swarm.pop("replicas"):
-            tasks[replica["id"]] = {**replica, "service": squad.service}
-        services[squad.service] = swarm
+        service, ranks = wire.swarm(squad), shown.ranks(squad.replicas)
+        for trooper, replica in zip(squad.replicas, service.pop("replicas"), strict=True):
+            tasks[trooper.id] = {**replica, **shown.of_trooper(trooper, squad, ranks[trooper.id])}
+        services[squad.service] = {**service, **shown.of_squad(squad)}
     throw = wire.rps(board)["state"] or {}
     return pruned(
         {
@@ -42,13 +48,22 @@ def state_of(board: Board) -> State:
             "engine_error": board.engine_error,
             "agent_problem": board.trouble.problem if board.trouble else None,
             "agent_mend": board.trouble.mend if board.trouble else None,
+            "swarm": {
+                **shown.in_all(board.squads, board.primary),
+                "summary": glance.summary(board.squads, board.primary),
+            },
+            "health": glance.health(board),
+            **of_state(arms),
             "services": services,
             "tasks": tasks,
             "rps": {**throw, "interval_seconds": board.interval_seconds},
             "haiku": wire.haiku(board)["haiku"],
             "chat": _mark(board.chat),
             "revolts": _mark(board.revolts),
+            "feed": _marks(board),
+            "timeline": reigns.mark(board),
             "peers": {peer.name: wire.peer(peer) for peer in board.peers},
+            "load": wire.load_sample(board.load[-1]) if board.load else None,
         }
     )
 
@@ -56,19 +71,26 @@ def state_of(board: Board) -> State:
 def state_unknown(reason: str) -> State:
     """The state while nothing was ever read that could be shown."""
     return {
-        "unknown": reason, "services": {}, "tasks": {}, "rps": {}, "haiku": {}, "chat": _mark(()),
-        "revolts": _mark(()), "peers": {},
+        "unknown": reason, "swarm": {}, "services": {}, "tasks": {}, "rps": {}, "haiku": {},
+        "chat": _mark(()), "revolts": _mark(()), "feed": NO_FEED, "timeline": reigns.NO_MARK, "peers": {},
+        "health": glance.UNKNOWN, **of_state(Scoreboard()),
     }  # fmt: skip
 
 
-def _mark(events: Sequence[ChatMessage] | Sequence[RevoltEvent]) -> str:
+def _mark(events: Sequence[Event]) -> str:
     """What changes when a list does."""
     return f"{len(events)}:{events[-1].id if events else ''}"
 
 
+def _marks(board: Board) -> str:
+    """What changes when any of the lists does that the feed is made of."""
+    lists: tuple[Sequence[Event], ...] = (board.events, board.arm_events, board.revolts, board.chat)
+    return " ".join(map(_mark, lists))
+
+
 def producer(services: Services) -> Callable[[], State]:
     """What the fanout asks four times a second: the state now, built anew only when the board is new."""
-    last: tuple[Board | None, State] = (None, {})
+    last: tuple[Board | None, Scoreboard, State] = (None, Scoreboard(), {})
 
     def produce() -> State:
         nonlocal last
@@ -76,9 +98,12 @@ def producer(services: Services) -> Callable[[], State]:
             board = services.board.board()
         except BusDown as error:
             return state_unknown(str(error))
+        arms = services.scoreboard.seen()
         if board is not last[0]:
-            last = (board, state_of(board))
-        return last[1]
+            last = (board, arms, state_of(board, arms))
+        elif arms != last[1]:
+            last = (board, arms, {**last[2], **of_state(arms)})
+        return last[2]
 
     return produce
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from app import feed
 from clawbucket import keys
 from clawbucket.asking import PassedOn
 from clawbucket.core.agent import Utterance
@@ -15,7 +16,7 @@ from clawbucket.core.board import Board, Squad, Trooper
 from clawbucket.core.callsign import name_of
 from clawbucket.core.model import short_alias
 from clawbucket.core.records import Answer as AgentAnswer
-from clawbucket.core.records import ArmEvent, ChatMessage
+from clawbucket.core.records import ArmEvent, ChatMessage, LoadSample
 from clawbucket.core.revolt import PeerSummary, RevoltEvent
 from clawbucket.loops.haiku import PERIOD
 
@@ -61,6 +62,7 @@ def swarm(squad: Squad) -> Json:
         "manager_epoch": squad.manager_epoch,
         "manager_confirmed": squad.manager_confirmed,
         "override_slot": squad.override_slot,
+        "heir_task_id": squad.heir_task_id,
     }
     return said if squad.error is None else {**said, "error": squad.error}
 
@@ -182,6 +184,28 @@ def revolt_event(event: RevoltEvent) -> Json:
     }
 
 
+def events(board: Board, kind: str = "") -> Json:
+    """What happened, of that kind or of every one, oldest first."""
+    told = [event(line) for line in feed.lines(board, kind)]
+    return {"events": told, "source": SOURCE, **_staleness(board)}
+
+
+def event(line: feed.Line) -> Json:
+    """One thing that happened."""
+    return {
+        "id": line.id,
+        "at": line.at,
+        "kind": line.kind,
+        "text": line.text,
+        "service": line.service or None,
+        "task_id": line.task_id or None,
+        "name": line.name or None,
+        "epoch": line.epoch,
+        "from": line.before,
+        "to": line.after,
+    }
+
+
 def peer(summary: PeerSummary) -> Json:
     """Another rack at a glance. ``problem`` is null while it can be reached."""
     return {
@@ -193,6 +217,23 @@ def peer(summary: PeerSummary) -> Json:
         "manager": summary.manager,
         "score": summary.score,
         "problem": summary.problem or None,
+    }
+
+
+def load_samples(board: Board) -> Json:
+    """The last seconds of a running load test, oldest first; none while none runs."""
+    return {"samples": [load_sample(s) for s in board.load], "source": SOURCE, **_staleness(board)}
+
+
+def load_sample(sample: LoadSample) -> Json:
+    """One second of a load test."""
+    return {
+        "run": sample.run,
+        "users": sample.users,
+        "rate": sample.rate,
+        "p95_ms": sample.p95_ms,
+        "failures": sample.failures,
+        "at": sample.at,
     }
 
 

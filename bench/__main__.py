@@ -12,7 +12,7 @@ import click
 import psutil
 from rich.console import Console
 
-from bench import failover, revolt, revolt_docker, sim, startup, throughput
+from bench import dashboard, failover, revolt, revolt_docker, sim, startup, throughput
 from bench.figures import Figure, show
 from clawbucket.cli.refusal import Refusal
 from clawbucket.settings import MOST_PACKED
@@ -25,9 +25,10 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
 }
 ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {
     "revolt-docker": revolt_docker.measure,
+    "dashboard": dashboard.measure,
     "sim": sim.measure,
 }
-"""Those that need what runs already, or the whole machine for minutes."""
+"""Those that need what runs already, a browser, or the whole machine for minutes."""
 
 
 def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tuple[int, ...]:
@@ -44,23 +45,38 @@ def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tu
     "--json", "as_json", is_flag=True, help="Print JSON with every raw number instead of the table."
 )
 @click.option(
+    "--minutes",
+    type=click.FloatRange(0, 40),
+    default=dashboard.MINUTES,
+    show_default=True,
+    help="How long dashboard watches its page's memory; the bar on it is for 30.",
+)
+@click.option(
     "--troopers", callback=_counts, default=",".join(map(str, sim.COUNTS)), show_default=True,
     help="How large the racks of sim are.",
 )  # fmt: skip
-def main(names: tuple[str, ...], as_json: bool, troopers: tuple[int, ...]) -> None:
+def main(names: tuple[str, ...], as_json: bool, minutes: float, troopers: tuple[int, ...]) -> None:
     """Measure clawbucket on this machine: start-up, failover, throughput, handoffs (all of them by default).
 
-    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Two must
-    be named: revolt-docker measures the two racks that ./claw racks --docker has started, sim racks of
-    thousands of packed troopers, two minutes for each size.
+    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Three
+    must be named: revolt-docker measures the two racks that ./claw racks --docker has started, dashboard
+    needs a chromium and six minutes more, and sim runs racks of thousands of packed troopers, two minutes
+    for each size.
     """
     told = Console(stderr=True)
-    benches = BENCHES | ASKED_FOR | {"sim": partial(sim.measure, troopers)}
     figures: list[Figure] = []
+    chosen = (
+        BENCHES
+        | ASKED_FOR
+        | {
+            "dashboard": partial(dashboard.measure, minutes),
+            "sim": partial(sim.measure, troopers),
+        }
+    )
     for name in names or BENCHES:
         told.print(f"measuring {name} …", style="dim")
         try:
-            figures += benches[name]()
+            figures += chosen[name]()
         except Refusal as refusal:
             click.echo(f"bench: {refusal}", err=True)
             sys.exit(refusal.code)

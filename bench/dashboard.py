@@ -1,42 +1,136 @@
-"""A rack as whoever opens its dashboard sees it, wherever it runs."""
+"""The dashboard at scale: a real browser, and a thousand viewers, against boards that are made up.
+
+bench/board_generator.py serves the real page and stream; bench/frames.js says what a frame's time is.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import subprocess
+import sys
+import threading
+import time
+from statistics import median
 
 import urllib3
 
+from bench import assets
+from bench.figures import Figure, at_most, percentile
+from bench.frames import Frames, Heap, first_paints, frames, heap
+from bench.generator_process import generator
+from bench.rack import ROOT
+from clawbucket.cli.refusal import Refusal
+from tests.browser.chromium import NoBrowser, chromium
 
-class Dashboard:
-    """A rack by the URL of its dashboard. ``token`` is the operator's, where changes need it."""
+TILES, MANY = 1_000, 5_000
+VIEWERS = 1_000
+MINUTES_ASKED = 30.0
+"""The issue's bar on memory is for this long; a shorter run is only reported."""
+MINUTES = 3.0
+_FRAMES = 120
+_VISITS = 10
+_SECONDS = 20.0
 
-    def __init__(self, url: str, token: str = "") -> None:
-        self.url = url
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = urllib3.PoolManager(timeout=urllib3.Timeout(5.0), retries=False, maxsize=8)
 
-    def ask(self, method: str, path: str, body: object = None, timeout: float = 5.0) -> tuple[int, Any]:
-        """Status and JSON of one request through the gateway."""
-        more: dict[str, Any] = {} if body is None else {"json": body}
-        answer = self._http.request(method, self.url + path, headers=self._headers, timeout=timeout, **more)
-        return answer.status, json.loads(answer.data)
+def measure(minutes: float = MINUTES, count: int = _FRAMES) -> list[Figure]:
+    """Frames of 1,000 and 5,000 tiles, first paint, memory over ``minutes``, assets, a thousand viewers."""
+    try:
+        with chromium() as browser:
+            found = [Figure(f"in chromium {browser.version}: deltas a figure", count, "")]
+            with generator(TILES) as url:
+                for density in ("compact", "comfortable"):
+                    looked = frames(browser, f"{url}/?density={density}", count)
+                    found += _frames(f"{TILES} tiles, {density}", looked, 20.0, 50.0)
+                found += _paints(first_paints(browser, f"{url}/?density=compact", _VISITS, TILES))
+                found += heap_figures(heap(browser, f"{url}/?density=compact", minutes), minutes)
+            with generator(MANY) as url:
+                found += _frames(
+                    f"{MANY} in a heat map", frames(browser, f"{url}/?density=heat", count), 35.0
+                )
+    except NoBrowser as missing:
+        raise Refusal(str(missing)) from missing
+    sizes = assets.sizes()
+    total = sum(sizes.values()) / 1024
+    found.append(
+        at_most("assets, gzipped", total, "KB", assets.LARGEST / 1024, [float(n) for n in sizes.values()])
+    )
+    return found + viewers()
 
-    def swarms(self) -> list[dict[str, Any]]:
-        """Every service as ``/api/swarms`` tells it; none while it cannot be asked."""
+
+def viewers(count: int = VIEWERS, seconds: float = _SECONDS, tiles: int = TILES) -> list[Figure]:
+    """How late that many viewers of one replica hear, and what /readyz (its health) takes meanwhile."""
+    with generator(tiles) as url:
+        command = [sys.executable, "-m", "bench.viewers", url, str(count), str(seconds)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         try:
-            status, body = self.ask("GET", "/api/swarms")
-        except (OSError, ValueError, urllib3.exceptions.HTTPError):
-            return []
-        return list(body["swarms"]) if status == 200 else []
+            if process.stdout is None or process.stdout.readline().strip() != "counting":
+                raise AssertionError(f"{count} viewers could not be connected")
+            health = _health(f"{url}/readyz", seconds)
+            said, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+    told = json.loads(said)
+    lags = told["lags"]
+    name = f"{count} viewers of {tiles} tiles"
+    return [
+        Figure(
+            f"{name}: event lag, median",
+            median(lags),
+            "ms",
+            raw=[percentile(lags, n / 100) for n in range(101)],
+        ),
+        at_most(f"{name}: event lag, p99", percentile(lags, 0.99), "ms", 500.0, [max(lags)]),
+        at_most(f"{name}: health (/readyz), p99", percentile(health, 0.99), "ms", 100.0, health),
+        at_most(f"{name}: cut off", float(count - told["viewers"]), "", 0.0, [float(told["viewers"])]),
+        Figure(f"{name}: sent", told["bytes"] / seconds / 1e6, "MB/s"),
+    ]
 
-    def swarm(self, service: str) -> dict[str, Any]:
-        """One service as ``/api/swarms`` tells it. LookupError: it cannot be asked just now."""
-        for swarm in self.swarms():
-            if swarm["service"] == service:
-                return swarm
-        raise LookupError(f"{service} cannot be seen")
 
-    def replicas(self) -> list[dict[str, Any]]:
-        """Every replica of every service."""
-        return [replica for swarm in self.swarms() for replica in swarm["replicas"]]
+def _health(url: str, seconds: float) -> list[float]:
+    """Milliseconds of each answer: ten a second on new connections, as a load balancer asks."""
+    took: list[float] = []
+    pause, until = threading.Event(), time.monotonic() + seconds
+    while time.monotonic() < until:
+        http = urllib3.PoolManager(timeout=10.0, retries=False)
+        began = time.monotonic()
+        status = http.request("GET", url).status
+        took.append(1_000 * (time.monotonic() - began))
+        http.clear()
+        if status != 200:
+            raise AssertionError(f"{url} answered {status}")
+        pause.wait(0.1)
+    return took
+
+
+def _frames(name: str, looked: Frames, bar: float, tail: float | None = None) -> list[Figure]:
+    slow = percentile(looked.to_frame, 0.95)
+    p95 = f"{name}: delta to frame, p95"
+    return [
+        at_most(f"{name}: delta to frame, median", median(looked.to_frame), "ms", bar, looked.to_frame),
+        at_most(p95, slow, "ms", tail, looked.to_frame)
+        if tail
+        else Figure(p95, slow, "ms", raw=looked.to_frame),
+        Figure(f"{name}: of it the page's work, median", median(looked.work), "ms", raw=looked.work),
+        Figure(f"{name}: of it the page's work, p95", percentile(looked.work, 0.95), "ms", raw=looked.work),
+    ]
+
+
+def _paints(paints: list[dict[str, float]]) -> list[Figure]:
+    every, seen, server = ([one[key] for one in paints] for key in ("all", "contentful", "server"))
+    name = f"{TILES} tiles, first visit"
+    return [
+        at_most(f"{name}: all laid out and painted, median", median(every), "ms", 1_000.0, every),
+        Figure(f"{name}: something is seen, median", median(seen), "ms", raw=seen),
+        Figure(f"{name}: of it the server's first byte, median", median(server), "ms", raw=server),
+    ]
+
+
+def heap_figures(looked: Heap, minutes: float) -> list[Figure]:
+    """The growth, held to its bar where the run was long enough for it."""
+    name = f"JS heap growth in {minutes:g} min at 2 Hz"
+    if minutes >= MINUTES_ASKED:
+        return [at_most(name, looked.growth, "%", 10.0, looked.bytes)]
+    return [
+        Figure(f"{name} (the bar of 10 % is for {MINUTES_ASKED:g})", looked.growth, "%", raw=looked.bytes)
+    ]

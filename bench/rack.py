@@ -20,7 +20,7 @@ from typing import TypeVar
 import psutil
 import urllib3
 
-from bench.dashboard import Dashboard
+from bench.rack_http import RackHttp
 from clawbucket.core.model import Snapshot, Task
 from clawbucket.ports import ClawError
 from rack.client import RackClient
@@ -61,7 +61,7 @@ def wait_until(what: str, ask: Callable[[], T | None], timeout: float = 20.0, ev
         pause.wait(every)
 
 
-class RunningRack(Dashboard):
+class RunningRack(RackHttp):
     """A rack that runs, how to ask it, and how to break it. ``port`` is its dashboard's; None: a free one."""
 
     def __init__(

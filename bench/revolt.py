@@ -7,9 +7,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bench.dashboard import Dashboard
 from bench.figures import Figure, at_most, percentile
 from bench.rack import wait_until
+from bench.rack_http import RackHttp
 from bench.two_racks import SERVICE, Pair, revolt, two_racks
 
 REPLICAS = 3
@@ -41,7 +41,7 @@ def measure(handoffs: int = 40) -> list[Figure]:
     ]
 
 
-def handed_over(source: Dashboard, both: tuple[Dashboard, ...], turn: int) -> tuple[float, bool]:
+def handed_over(source: RackHttp, both: tuple[RackHttp, ...], turn: int) -> tuple[float, bool]:
     """Seconds until ``POST /api/revolt`` was answered, and whether with 202; waits for what comes after.
 
     Who goes is the ``turn``-th of the service on ``source``, in turn.
@@ -60,7 +60,7 @@ def handed_over(source: Dashboard, both: tuple[Dashboard, ...], turn: int) -> tu
     return taken, status == 202
 
 
-def is_calm(rack: Dashboard) -> bool:
+def is_calm(rack: RackHttp) -> bool:
     """Nobody there is held or about to leave, and each service has as many as it wants."""
     swarms = rack.swarms()
     return bool(swarms) and all(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bench.dashboard import Dashboard
 from bench.figures import Figure, percentile
 from bench.rack import ROOT
+from bench.rack_http import RackHttp
 from bench.revolt import handed_over, is_calm
 from clawbucket.cli.refusal import Refusal
 
@@ -15,7 +15,7 @@ _PORTS = {"RACK_1_PORT": "18080", "RACK_2_PORT": "28080"}
 """The variables of deploy-racks.sh that say where the dashboards are, and their defaults."""
 
 
-def measure(handoffs: int = 10, racks: tuple[Dashboard, Dashboard] | None = None) -> list[Figure]:
+def measure(handoffs: int = 10, racks: tuple[RackHttp, RackHttp] | None = None) -> list[Figure]:
     """Hand troopers over one after another, from each side in turn. Refusal where no racks run."""
     both = racks or _deployed()
     if not all(map(is_calm, both)):
@@ -35,7 +35,7 @@ def measure(handoffs: int = 10, racks: tuple[Dashboard, Dashboard] | None = None
     ]
 
 
-def _deployed() -> tuple[Dashboard, Dashboard]:
+def _deployed() -> tuple[RackHttp, RackHttp]:
     """The racks of deploy-racks.sh, which keeps their token. Refusal: it has not made any here."""
     home = Path(os.environ.get("CLAWBUCKET_HOME") or ROOT / ".claw")
     place = home / f"{os.environ.get('RACKS_PREFIX', '')}racks-docker" / "token"
@@ -44,4 +44,4 @@ def _deployed() -> tuple[Dashboard, Dashboard]:
     except OSError:
         raise Refusal("no racks run on Docker here; start two with ./claw racks --docker") from None
     one, two = (f"http://127.0.0.1:{os.environ.get(name) or port}" for name, port in _PORTS.items())
-    return Dashboard(one, token), Dashboard(two, token)
+    return RackHttp(one, token), RackHttp(two, token)

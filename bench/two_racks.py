@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.dashboard import Dashboard
 from bench.handoff_history import HandoffHistory, read_handoffs
 from bench.rack import RunningRack, free_port
+from bench.rack_http import RackHttp
 
 SERVICE = "clawbucket_clawbucket"
 ANSWERED = 32.0
@@ -66,7 +66,7 @@ class Pair:
         return rack.home / "revolt"
 
 
-def revolt(rack: Dashboard, task_id: str) -> tuple[int, Any]:
+def revolt(rack: RackHttp, task_id: str) -> tuple[int, Any]:
     """Hand a trooper of ``rack`` over: status and JSON."""
     return rack.ask("POST", "/api/revolt", {"service": SERVICE, "task_id": task_id}, timeout=ANSWERED)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import structlog
 
@@ -17,9 +18,10 @@ from clawbucket.asking import Asking, PassedOn
 from clawbucket.board import BoardReader
 from clawbucket.codecs import Gate
 from clawbucket.core import rps
-from clawbucket.core.board import Squad, Trooper
+from clawbucket.core.board import Board, Squad, Trooper
 from clawbucket.core.callsign import name_of
 from clawbucket.core.election import NO_SLOT, preference
+from clawbucket.core.events import EventKind, RackEvent
 from clawbucket.core.model import ArmState, TaskState
 from clawbucket.core.records import LONGEST_CHAT, ArmEvent, ChatMessage, Order
 from clawbucket.loops.trooper import Journals, inbox
@@ -30,6 +32,7 @@ from clawbucket.ports import (
     Clock,
     Conflict,
     Definite,
+    Indefinite,
     Orders,
     ServiceUnknown,
     TaskElsewhere,
@@ -40,6 +43,8 @@ from clawbucket.settings import Settings
 log = structlog.get_logger(__name__)
 
 OVERRIDE_TTL = keys.OVERRIDE.ttl
+IN_DOUBT = "in_doubt"
+"""What an event says of an act of which nobody knows whether it was carried out."""
 
 
 class Actions:
@@ -82,13 +87,15 @@ class Actions:
     def set_interval(self, seconds: int) -> int:
         """Seconds between two rounds from now on: the nearest allowed to what was asked."""
         interval = rps.clamped_interval(seconds)
-        self._bus.set(keys.RPS_INTERVAL.of(), codecs.INTERVAL.encode(interval), keys.RPS_INTERVAL.ttl)
+        with self._recorded("interval", before=self._interval(), after=interval):
+            self._bus.set(keys.RPS_INTERVAL.of(), codecs.INTERVAL.encode(interval), keys.RPS_INTERVAL.ttl)
         self._board.invalidate()
         return interval
 
     def scale(self, service: str, replicas: int) -> None:
         """Make ``replicas`` the desired count of the service (full name)."""
-        self._rack.scale(service, replicas)
+        with self._recorded("scale", service, before=self._desired(service), after=replicas):
+            self._rack.scale(service, replicas)
         self._board.invalidate()
 
     def outage(self, service: str, task_id: str) -> int:
@@ -107,7 +114,8 @@ class Actions:
         override = keys.OVERRIDE.of(service)
         self._bus.set(override, codecs.OVERRIDE.encode(heir.slot), OVERRIDE_TTL)
         try:
-            self._end(task_id)
+            with self._recorded("outage", service, task_id):
+                self._end(task_id)
         except Definite:
             # Not deleted: a trooper would take that for a loss, and put the override back.
             with contextlib.suppress(ClawError):
@@ -118,7 +126,8 @@ class Actions:
     def self_destruct(self, service: str, task_id: str) -> None:
         """Kill one task. TaskUnknown; Conflict when it is on its way out already."""
         self.standing(service, task_id)
-        self._end(task_id)
+        with self._recorded("self_destruct", service, task_id):
+            self._end(task_id)
 
     def standing(self, service: str, task_id: str) -> tuple[Trooper, Squad]:
         """The running trooper, and its squad. ServiceUnknown, TaskUnknown, Conflict, BusDown."""
@@ -137,6 +146,49 @@ class Actions:
         if trooper.state != TaskState.RUNNING:
             raise Conflict(f"task {task_id} is {trooper.state}, not running")
         return trooper, squad
+
+    @contextlib.contextmanager
+    def _recorded(
+        self, kind: EventKind, service: str = "", task_id: str = "", *,
+        before: int | None = None, after: int | None = None,
+    ) -> Iterator[None]:  # fmt: skip
+        """Puts what is done inside into the journal, once it is done, or as in doubt where it is.
+
+        A journal that cannot be written does not undo what was done: it is logged.
+        """
+        event = RackEvent(
+            uuid.uuid4().hex, 0, self._clock.iso(), kind, service, task_id, before=before, after=after
+        )
+        try:
+            yield
+        except Indefinite:
+            self._record(replace(event, detail=IN_DOUBT))
+            raise
+        self._record(event)
+
+    def _record(self, event: RackEvent) -> None:
+        try:
+            self._journals.events.append(lambda seq: replace(event, seq=seq))
+        except ClawError as error:
+            log.warning("event lost", kind=event.kind, reason=str(error))
+        self._board.invalidate()
+
+    def _desired(self, service: str) -> int | None:
+        """How many replicas are wanted now, where that is known."""
+        board = self._seen()
+        squad = board.squad(service) if board else None
+        return squad.desired_replicas if squad is not None and squad.error is None else None
+
+    def _interval(self) -> int | None:
+        board = self._seen()
+        return board.interval_seconds if board else None
+
+    def _seen(self) -> Board | None:
+        """The board, if there is one."""
+        try:
+            return self._board.board()
+        except BusDown:
+            return None
 
     def _end(self, task_id: str) -> None:
         """Kill the task: by the rack manager's hand, or by an order where that does not reach.

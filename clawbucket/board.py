@@ -136,7 +136,7 @@ class BoardReader:
         wanted = [
             key.of() for key in (
                 keys.SNAPSHOT, keys.RPS_STATE, keys.RPS_INTERVAL, keys.HAIKU, keys.CHAT, keys.ARM_EVENTS,
-                keys.REVOLT_EVENTS, keys.PEERS,
+                keys.REVOLT_EVENTS, keys.EVENTS, keys.PEERS, keys.LOAD,
             )
         ]  # fmt: skip
         for service in self._settings.swarm_services:
@@ -190,6 +190,8 @@ class BoardReader:
         events = self._value(codecs.ARM_EVENTS, values) or []
         chat = self._value(codecs.CHAT, values) or []
         revolts = self._value(codecs.REVOLT_EVENTS, values) or []
+        happened = self._value(codecs.EVENTS, values) or []
+        load = self._now(codecs.LOAD, values) or []
         left = defectors(revolts, self._settings.label)
         seen = _Seen(snapshot, values, beats, fresh, armed(events, beats.values()), left, now)
         age = self._watch(keys.SNAPSHOT.of(), (snapshot.rack, snapshot.seq), now)
@@ -205,8 +207,10 @@ class BoardReader:
             chat=tuple(chat),
             arm_events=tuple(events),
             revolts=tuple(revolts),
+            events=tuple(happened),
             # Without the time of the look: that alone makes no new board.
             peers=tuple(replace(peer, at="") for peer in self._now(codecs.PEERS, values) or ()),
+            load=tuple(load),
             engine_error=snapshot.error,
             snapshot_age_seconds=int(age) if age >= SILENT_AFTER else None,
             trouble=trouble_of([b.agent for b in beats.values() if b.agent is not None]),
@@ -225,6 +229,7 @@ class BoardReader:
         manager = holder or (order[0].id if order else None)
         confirmed = holder is not None and unmoved < Timing().dead_after
         tasks = seen.snapshot.tasks_of(service)
+        heirs = (t.id for t in preference(seen.snapshot, service, None) if t.id != manager)
         return Squad(
             service=service,
             alias=short_alias(service),
@@ -237,6 +242,7 @@ class BoardReader:
             manager_epoch=lease.epoch if lease else 0,
             manager_confirmed=confirmed,
             override_slot=override or None,  # NO_SLOT is none
+            heir_task_id=next(heirs, None),
         )
 
     def _trooper(self, task: Task, seen: _Seen, *, manages: bool, confirmed: bool) -> Trooper:

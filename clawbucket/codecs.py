@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from clawbucket import keys
 from clawbucket.core.agent import Utterance
 from clawbucket.core.election import NO_SLOT
+from clawbucket.core.events import RackEvent
 from clawbucket.core.model import Snapshot, Task
 from clawbucket.core.records import (
     Ack,
@@ -30,6 +31,7 @@ from clawbucket.core.records import (
     Haiku,
     Heartbeat,
     Lease,
+    LoadSample,
     Order,
     Throw,
     Words,
@@ -213,9 +215,11 @@ ORDERS = Codec[list[Order]](list[Order], keys.ORDERS)
 ACKS = Codec[list[Ack]](list[Ack], keys.ACKS)
 ANSWERS = Codec[list[Answer]](list[Answer], keys.ANSWERS)
 REVOLT_EVENTS = Codec[list[RevoltEvent]](list[RevoltEvent], keys.REVOLT_EVENTS)
+EVENTS = Codec[list[RackEvent]](list[RackEvent], keys.EVENTS, {"before": "from", "after": "to"})
 HANDOFF = Codec[Handoff](Handoff, keys.HANDOFF)
 CAPTURE = Codec[TrooperState](TrooperState, keys.CAPTURE)
 PEERS = Codec[list[PeerSummary]](list[PeerSummary], keys.PEERS)
+LOAD = Codec[list[LoadSample]](list[LoadSample], keys.LOAD)
 CONVERSATION = Codec[list[Utterance]](list[Utterance], keys.CONVERSATION)
 SCORE = Number(keys.SCORE, -_LARGEST, _LARGEST)
 LAST_SEEN = Number(keys.LAST_SEEN, 0, 2**53 - 1)

@@ -63,14 +63,20 @@ class Journal(Generic[E]):
             self._learned_from = events
         return list(events)
 
-    def append(self, make: Callable[[int], E]) -> E:
+    def knows(self, event_id: str) -> bool:
+        """Whether this process has appended or seen that event among the last; asks no bus."""
+        with self._lock:
+            return event_id in self._known
+
+    def append(self, make: Callable[[int], E], attempts: int = _ATTEMPTS) -> E:
         """Add the event that ``make`` builds from its ``seq``, and return it.
 
         ``make`` may be called again with another ``seq`` and must give the same id each time. BusDown and
-        BusRefused: it was not added. BusInDoubt: it may have been; it is not remembered here.
+        BusRefused: it was not added. BusInDoubt: it may have been; it is not remembered here. ``attempts``
+        bounds the tries against others who write.
         """
         doubt: BusInDoubt | None = None
-        for _ in range(_ATTEMPTS):
+        for _ in range(attempts):
             try:
                 current, store = self._open()
                 seq = max((e.seq + 1 for e in current), default=0)
@@ -88,7 +94,7 @@ class Journal(Generic[E]):
                 doubt = error
         if doubt is not None:
             raise doubt
-        raise BusRefused(f"{self._key}: {_ATTEMPTS} others wrote first, one after another; try again")
+        raise BusRefused(f"{self._key}: {attempts} others wrote first, one after another; try again")
 
     def heal(self) -> int:
         """Merge back what this process remembers and the list has lost; how many events that were."""

@@ -70,6 +70,7 @@ HAIKU = Key("clawbucket:haiku:latest", 300, 2_048, "the primary manager's haiku"
 CHAT = Key("clawbucket:chat:messages", _DAY, 131_072, "the last chat messages", cap=40)
 ARM_EVENTS = Key("clawbucket:arm:events", _DAY, 393_216, "the last ARM events", cap=500)
 REVOLT_EVENTS = Key("clawbucket:revolt:events", _DAY, 393_216, "the last handoffs between racks", cap=300)
+EVENTS = Key("clawbucket:events", _DAY, 131_072, "what happened to the rack last", cap=200)
 ORDERS = Key("clawbucket:orders:{}", _DAY, 32_768, "a task's inbox of orders, by task id", cap=64)
 ACKS = Key("clawbucket:acks:{}", _DAY, 32_768, "what a task did with its orders; by that task alone", cap=64)
 ANSWERS = Key(
@@ -90,9 +91,10 @@ CAPTURE = Key(
 CLAIM = Key("clawbucket:revolt:claim:{}", 120, 64, "the handoff that a task is in, by task id; add alone")
 NONCE = Key("clawbucket:revolt:nonce:{}", 180, 8, "a signed request that was taken; add alone")
 PEERS = Key("clawbucket:peers", 15, 16_384, "the other racks, as the primary's manager sees them", cap=8)
+LOAD = Key("clawbucket:load", 15, 16_384, "the running load test's last seconds; by cas alone", cap=60)
 
 ALL: tuple[Key, ...] = (
     SNAPSHOT, LEADER, OVERRIDE, HEARTBEAT, SCORE, LAST_SEEN, RPS_STATE, RPS_INTERVAL, WORDS, WORDS_LATEST,
-    HAIKU, CHAT, ARM_EVENTS, REVOLT_EVENTS, ORDERS, ACKS, ANSWERS, CONVERSATION, HANDOFF, CAPTURE, CLAIM,
-    NONCE, PEERS,
+    HAIKU, CHAT, ARM_EVENTS, REVOLT_EVENTS, EVENTS, ORDERS, ACKS, ANSWERS, CONVERSATION, HANDOFF, CAPTURE,
+    CLAIM, NONCE, PEERS, LOAD,
 )  # fmt: skip

@@ -265,6 +265,10 @@ class Settings:
         "CLAWBUCKET_AGGREGATOR_UPSTREAM", None, "host:port", _host_port,
         "where the gateway finds the aggregator; a name is looked up anew every second",
     )  # fmt: skip
+    aggregator_url: str | None = _set(
+        "CLAWBUCKET_AGGREGATOR_URL", None, "an http(s) URL", _url,
+        "where replicas ask the aggregator for the dashboard's scoreboard; unset: nowhere",
+    )  # fmt: skip
     engine: str = _set(
         "CLAWBUCKET_ENGINE", "local", "local, docker or sim", _one_of("local", "docker", "sim"),
         "the rack manager's engine",

@@ -54,6 +54,9 @@ WHOLE = 128 * 1024
 that a replica that dies over it can be replaced by another unnoticed."""
 READ_AFTER = 1.0
 """Seconds for which reads are told of the latest mutation."""
+UNREAD = "/api/load"
+"""A mutation that reads are not told of. A load test sends its figures there every second; were reads told,
+every one of them would be made anew, and the test would change what it measures."""
 
 _REPEATABLE = frozenset({"GET", "HEAD"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -187,7 +190,7 @@ class Proxy:
     async def _attempt(self, trip: _Trip, replica: Replica, patience: float, *, again: bool) -> Answer:
         """Ask this replica. _Failed when the client was sent nothing of what came of it."""
         method = trip.request.method
-        mutates = method not in _SAFE
+        mutates = method not in _SAFE and trip.request.path != UNREAD
         pooled = trip.repeatable and not again
         session = self._upstreams.kept if pooled else self._upstreams.fresh
         try:

@@ -21,6 +21,10 @@ class FakeClock:
         self._monotonic += seconds
         self._wall_ms += round(seconds * 1000)
 
+    def show(self, wall_ms: int) -> None:
+        """Set the time of day alone, as somebody sets a clock."""
+        self._wall_ms = wall_ms
+
     def monotonic(self) -> float:
         """Seconds since the fake start."""
         return self._monotonic

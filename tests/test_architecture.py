@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("picoclaw", "clawbucket", "rack", "gateway", "app", "aggregator", "bench")
+ROOMS = ("picoclaw", "clawbucket", "rack", "gateway", "app", "aggregator", "bench", "load")
 LONGEST_ROOM = 420
 """Lines: "a room over about 400 lines is two rooms"."""
 
@@ -27,8 +27,23 @@ HOMES: dict[str, tuple[str, ...]] = {
     "httpx": ("picoclaw/",),
     "httpcore": ("picoclaw/wire.py",),
     "yaml": ("picoclaw/secrets_file.py",),
-    "gevent": ("clawbucket/wsgi.py", "app/__main__.py", "app/nursery.py", "aggregator/__main__.py", "bench/"),
+    "gevent": (
+        "clawbucket/wsgi.py",
+        "app/__main__.py",
+        "app/nursery.py",
+        "aggregator/__main__.py",
+        "bench/",
+        "load/",
+    ),
     "gunicorn": ("clawbucket/wsgi.py", "bench/"),
+    "locust": (
+        "load/locustfile.py",
+        "load/checked.py",
+        "load/viewers.py",
+        "load/pollers.py",
+        "load/operators.py",
+        "load/chaotic.py",
+    ),
     "click": ("clawbucket/cli/", "clawbucket/__main__.py", "bench/"),
     "rich": ("clawbucket/cli/", "bench/"),
 }
@@ -141,6 +156,15 @@ def test_picoclaw_is_usable_by_itself():
 def test_picoclaw_is_imported_where_agents_are_kept_only():
     """The swarm reaches its agents by a port; one room puts picoclaw behind it."""
     assert violations(lambda p, m: m.split(".")[0] == "picoclaw" and not p.startswith(AGENT_USERS)) == []
+
+
+def test_load_speaks_http_only():
+    """The Locust pack imports nothing else of ours, and of ours only the commands import it."""
+    ours = set(ROOMS) - {"load"}
+    assert violations(lambda p, m: p.startswith("load/") and m.split(".", maxsplit=1)[0] in ours) == []
+    user = "clawbucket/cli/load_"
+    outside = violations(lambda p, m: m.split(".", maxsplit=1)[0] == "load" and not p.startswith("load/"))
+    assert [told for told in outside if not told.startswith(user)] == []
 
 
 def test_adapters_are_named_in_composition_roots_only():

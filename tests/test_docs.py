@@ -29,12 +29,12 @@ from clawbucket import asking, board, codecs, keys, ports, settings
 from clawbucket.bus import memcached
 from clawbucket.bus.memory import MemoryBus
 from clawbucket.cli.main import claw
-from clawbucket.core import agent, membership, model, records, revolt, rps
+from clawbucket.core import agent, events, history, membership, model, records, revolt, rps
 from clawbucket.core.election import Timing as Lease
 from clawbucket.handoff import exchange, files, finishing, peer_http, signing, source, target
 from clawbucket.handoff.watching_peers import WatchingPeers
 from clawbucket.health import Health
-from clawbucket.loops import haiku, orders, thinker, words
+from clawbucket.loops import haiku, orders, thinker, watching, words
 from gateway import probes as gateway_probes
 from gateway import proxy, routing, upstreams
 from picoclaw.errors import PicoClawError
@@ -58,7 +58,10 @@ from tests.pages import (
 )
 
 PROGRAMS = ("app", "aggregator", "gateway", "rack")
-WIRE_NAMES = {("Throw", "by"): "from", ("ChatMessage", "sender"): "from"}
+WIRE_NAMES = {
+    ("Throw", "by"): "from", ("ChatMessage", "sender"): "from", ("RackEvent", "before"): "from",
+    ("RackEvent", "after"): "to",
+}  # fmt: skip
 """Fields that are called otherwise on the bus (clawbucket/codecs.py)."""
 SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -131,8 +134,9 @@ def record_types() -> list[type]:
     return [
         model.Snapshot, model.Node, model.Service, model.Task, records.Lease, records.Throw,
         records.Heartbeat, records.Arm, records.Words, records.Haiku, records.ChatMessage, records.ArmEvent,
-        records.Order, records.Ack, records.Answer, agent.Agent, agent.Utterance,
-        revolt.RevoltEvent, revolt.Handoff, revolt.PhaseChange, revolt.TrooperState, revolt.PeerSummary,
+        records.LoadSample, records.Order, records.Ack, records.Answer, agent.Agent, agent.Utterance,
+        revolt.RevoltEvent, events.RackEvent, revolt.Handoff, revolt.PhaseChange, revolt.TrooperState,
+        revolt.PeerSummary,
     ]  # fmt: skip
 
 
@@ -403,6 +407,7 @@ TIMES: dict[str, Iterable[float]] = {
     "lease:": (Lease().renew, Lease().step_down, Lease().dead_after, Lease().by_rank, Lease().vacant),
     "snapshot at least": (observer.AT_LEAST_EVERY, board.SILENT_AFTER),
     "board:": (board.MAX_AGE,),
+    "history:": (watching.Watching.every, history.SAMPLE_EVERY, history.FORGET_AFTER),
     "round:": (rps.DEFAULT_INTERVAL, rps.SHORTEST_INTERVAL, rps.LONGEST_INTERVAL),
     "three words;": (words.PERIOD, haiku.PERIOD),
     "inbox": (orders.Obeying.every,),
@@ -463,7 +468,7 @@ def test_every_link_within_the_docs_resolves(page):
 @pytest.mark.parametrize("page", DOCS, ids=name_of)
 def test_every_file_that_is_named_exists(page):
     """A path in backticks that begins with one of our rooms is there."""
-    rooms = "picoclaw|clawbucket|core|loops|bus|rack|gateway|app|aggregator|bench|tests|docs"
+    rooms = "picoclaw|clawbucket|core|loops|bus|rack|gateway|app|aggregator|bench|load|tests|docs"
     ours = re.compile(rf"({rooms})/[\w./*-]*|[\w./-]+\.(lock|toml)")
     for span in spans(text(page)):
         if ours.fullmatch(span):

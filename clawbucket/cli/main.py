@@ -19,6 +19,7 @@ COMMANDS = {
     "racks": "racks_command:racks",
     "swarm": "swarm_command:swarm",
     "models": "models_command:models",
+    "load": "load_command:load",
     "test": "test_command:test",
     "lint": "lint_command:lint",
     "bench": "bench_command:bench",

@@ -75,6 +75,7 @@ def programs(rack: Rack, options: Mapping[str, object]) -> tuple[Program, ...]:
             "ollama_url": settings.ollama_url or OLLAMA,
             "label": settings.label,
             "rack_url": rack.rack_url,
+            "aggregator_url": rack.aggregator.url,
             "rack_token": "",
             "rack_token_file": rack.directory.token_file,
             "engine": settings.engine,

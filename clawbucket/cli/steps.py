@@ -27,11 +27,12 @@ def module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 def lint_steps() -> tuple[Step, ...]:
-    """What every change passes: ruff, mypy, and shellcheck where it is installed."""
+    """What every change passes: ruff, mypy, tsc, and shellcheck where it is installed."""
     steps = [
         Step("ruff check", module("ruff", "check", ".")),
         Step("ruff format", module("ruff", "format", "--check", ".")),
         Step("mypy", module("mypy")),
+        Step("tsc", module("clawbucket.cli.typescript")),
     ]
     if shutil.which("shellcheck"):
         steps.append(Step("shellcheck", ("shellcheck", "claw", "deploy-racks.sh", ".ci/run")))

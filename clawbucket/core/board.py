@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from clawbucket.core.agent import Agent, Trouble
+from clawbucket.core.events import RackEvent
 from clawbucket.core.model import ArmState, Freshness
-from clawbucket.core.records import ArmEvent, ChatMessage, Choice, Haiku, Outcome, Throw
+from clawbucket.core.records import ArmEvent, ChatMessage, Choice, Haiku, LoadSample, Outcome, Throw
 from clawbucket.core.revolt import PeerSummary, RevoltEvent
 
 
@@ -48,7 +49,11 @@ class Trooper:
 
 @dataclass(frozen=True, slots=True)
 class Squad:
-    """One service as the board shows it. ``error`` is one sentence when it could not be read."""
+    """One service as the board shows it. ``error`` is one sentence when it could not be read.
+
+    ``heir_task_id``: who comes first by the rule of preference when the manager is gone, slot overrides
+    aside; None while nobody else runs.
+    """
 
     service: str
     alias: str
@@ -59,6 +64,7 @@ class Squad:
     manager_epoch: int = 0
     manager_confirmed: bool = False
     override_slot: int | None = None
+    heir_task_id: str | None = None
     error: str | None = None
 
 
@@ -82,7 +88,9 @@ class Board:
     chat: tuple[ChatMessage, ...]
     arm_events: tuple[ArmEvent, ...]
     revolts: tuple[RevoltEvent, ...] = ()
+    events: tuple[RackEvent, ...] = ()
     peers: tuple[PeerSummary, ...] = ()
+    load: tuple[LoadSample, ...] = ()
     engine_error: str | None = None
     snapshot_age_seconds: int | None = None
     trouble: Trouble | None = None

@@ -126,6 +126,22 @@ class ArmEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadSample:
+    """One second of a running load test, as its generator measured it. ``at`` is the time of who took it.
+
+    ``run`` names the test; ``rate`` is requests a second and ``p95_ms`` their 95th percentile over the last
+    seconds; ``failures`` counts from the test's beginning.
+    """
+
+    run: str
+    users: int
+    rate: float
+    p95_ms: float
+    failures: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """What somebody asks of one task. ``id`` makes it safe to send twice: it is applied once.
 

@@ -35,6 +35,16 @@ def judge(mine: Choice, theirs: Choice) -> Outcome:
     return "win" if _BEATS[mine] == theirs else "loss"
 
 
+def met(mine: Choice, outcome: Outcome) -> Choice:
+    """What the leader threw in a round, from what somebody else threw and how that went."""
+    return next(theirs for theirs in CHOICES if judge(mine, theirs) == outcome)
+
+
+def points(outcome: Outcome) -> int:
+    """What a round that went so did to the score (CONTRACT, section 3)."""
+    return _POINTS[outcome]
+
+
 def scored(card: ScoreCard, throw: Throw, mine: Choice) -> ScoreCard:
     """The card after the round, or the same card if that round or a later one was scored already.
 
@@ -44,7 +54,7 @@ def scored(card: ScoreCard, throw: Throw, mine: Choice) -> ScoreCard:
     if throw.round <= card.round:
         return card
     outcome = judge(mine, throw.choice)
-    return ScoreCard(card.score + _POINTS[outcome], throw.round, mine, outcome)
+    return ScoreCard(card.score + points(outcome), throw.round, mine, outcome)
 
 
 def next_round(seen: Iterable[int]) -> int:

@@ -8,6 +8,7 @@ it arrives. Only then is the leadership confirmed, and ``epoch`` tells it to the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import structlog
 
@@ -22,6 +23,10 @@ log = structlog.get_logger(__name__)
 Stamp = Callable[[int], bool]
 """Put an epoch on a leader-owned key. False: a higher epoch is there, or somebody wrote meanwhile."""
 
+Change = Literal["election", "released", "lost"]
+Note = Callable[[Change, int, float], None]
+"""A confirmed leadership began or ended: which, in which epoch, how many seconds ago. Must return at once."""
+
 
 class Leadership:
     """One service's leadership as this trooper lives it. ``stamps`` are for its leader-owned keys."""
@@ -35,6 +40,7 @@ class Leadership:
         self._key = keys.LEADER.of(service)
         self._read = gate.reader(codecs.LEASE, self._key)
         self.stamps: Sequence[Stamp] = ()
+        self.note: Note = lambda _change, _epoch, _ago: None
         self._candidacy = Candidacy(task_id)
         self._stamped: int | None = None
         self._told: int | None = None
@@ -43,6 +49,11 @@ class Leadership:
         """The epoch in which this trooper leads, confirmed and stamped; None when it does not."""
         leads = self._candidacy.leads(now)
         return leads if leads is not None and leads == self._stamped else None
+
+    @property
+    def task_id(self) -> str:
+        """Whose it is."""
+        return self._candidacy.task_id
 
     def tick(self, now: float) -> None:
         """Look at the lease once, and write at most once."""
@@ -56,7 +67,8 @@ class Leadership:
         beats = self._beats(order) if leading else {}
         bid = self._candidacy.decide(now, self._clock.wall_ms(), order, beats)
         if bid is not None:
-            self._tell(now)  # who gives up has stopped leading before the bus can hear of it
+            # Who gives up has stopped leading before the bus can hear of it.
+            self._tell(now, "released" if bid.lease.released else "lost")
             if token is not None and bid.how is How.ADD:
                 bid = self._candidacy.overwrite_poison(bid)
             self._write(bid, token, beats if leading else self._beats(order))
@@ -69,7 +81,7 @@ class Leadership:
         bid = self._candidacy.release(now)
         if bid is None:
             return
-        self._tell(now)
+        self._tell(now, "released")
         found = self._bus.gets(self._key)
         held = self._gate.read(codecs.LEASE, self._key, found[0]) if found else None
         if found and held and (held.task_id, held.epoch) == (bid.lease.task_id, bid.lease.epoch):
@@ -112,10 +124,11 @@ class Leadership:
         if all(stamp(epoch) for stamp in self.stamps):
             self._stamped = epoch
 
-    def _tell(self, now: float) -> None:
+    def _tell(self, now: float, end: Change = "lost") -> None:
         """Log each beginning and end of a confirmed leadership once: the recorded history's raw material.
 
         ``late``: seconds by which the end is told too late, as by a process that was stopped meanwhile.
+        ``end`` is how one ends.
         """
         epoch = self.epoch(now)
         if epoch == self._told:
@@ -124,6 +137,8 @@ class Leadership:
         if self._told is not None:
             late = round(self._candidacy.overdue(now), 3)
             log.info("leadership ended", epoch=self._told, late=late, **facts)
+            self.note(end, self._told, late)
         if epoch is not None:
             log.info("leadership confirmed", epoch=epoch, **facts)
+            self.note("election", epoch, 0.0)
         self._told = epoch

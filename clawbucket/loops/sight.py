@@ -101,6 +101,11 @@ class Sight:
         """The slot and the whole seconds left, where the last look should have found an override."""
         return self._overrides[service].lost(self._clock.monotonic())
 
+    def is_among_first(self, task_id: str, service: str, count: int) -> bool:
+        """Whether the last look at that service had the task among its first candidates."""
+        known = self._rankings.get(service)
+        return known is not None and task_id in known[2] and known[2].rank(task_id) < count
+
     def ended(self, task_id: str) -> bool:
         """Whether the snapshot says that the task's process is gone. Not listed at all is no proof."""
         return self.snapshot is not None and task_id in self.snapshot.ended

@@ -9,14 +9,16 @@ from random import Random
 from clawbucket import codecs
 from clawbucket.board import BoardReader
 from clawbucket.codecs import Gate
+from clawbucket.core.events import RackEvent
 from clawbucket.core.records import Ack, Answer, ArmEvent, ChatMessage, Order
 from clawbucket.core.revolt import Handoff, RevoltEvent
 from clawbucket.journal import Journal
 from clawbucket.loops.answering import Answering
+from clawbucket.loops.chronicle import Chronicle
 from clawbucket.loops.haiku import Composing
 from clawbucket.loops.handover import Handover
 from clawbucket.loops.heartbeat import Beating
-from clawbucket.loops.leadership import Leadership
+from clawbucket.loops.leadership import Change, Leadership
 from clawbucket.loops.memory import Memory
 from clawbucket.loops.mind import Mind
 from clawbucket.loops.orders import Obeying
@@ -26,6 +28,7 @@ from clawbucket.loops.scoring import Scoring
 from clawbucket.loops.sight import Sight
 from clawbucket.loops.thinker import Thinker
 from clawbucket.loops.throwing import Throwing
+from clawbucket.loops.witness import Witness
 from clawbucket.loops.words import Speaking
 from clawbucket.ports import AgentRuntime, Bus, Clock
 from clawbucket.settings import Settings
@@ -38,6 +41,7 @@ class Journals:
     chat: Journal[ChatMessage]
     arm_events: Journal[ArmEvent]
     revolts: Journal[RevoltEvent]
+    events: Journal[RackEvent]
 
     @classmethod
     def on(cls, bus: Bus, gate: Gate, clock: Clock) -> Journals:
@@ -46,6 +50,7 @@ class Journals:
             chat=Journal(bus, gate, clock, codecs.CHAT),
             arm_events=Journal(bus, gate, clock, codecs.ARM_EVENTS),
             revolts=Journal(bus, gate, clock, codecs.REVOLT_EVENTS),
+            events=Journal(bus, gate, clock, codecs.EVENTS),
         )
 
 
@@ -115,6 +120,8 @@ def build(
     sight, mind = sight or Sight(bus, gate, clock), Mind()
     thinker = Thinker(runtime, clock, rng, Outlook(board, memory))
     leadership = Leadership(bus, gate, clock, sight, settings.service_name, settings.task_id)
+    chronicle = Chronicle(clock, journals.events)
+    leadership.note = _reigns(chronicle, settings)
     answering = Answering(
         bus, clock, memory, mind, thinker, runtime,
         answers(bus, gate, clock, settings.task_id), journals.chat, settings.hostname,
@@ -125,7 +132,10 @@ def build(
     }
     beating = Beating(
         bus, gate, clock, memory, sight, journals.arm_events,
-        {"chat": journals.chat, "arm": journals.arm_events, "revolt": journals.revolts},
+        {
+            "chat": journals.chat, "arm": journals.arm_events, "revolt": journals.revolts,
+            "events": journals.events,
+        },
         lambda: replace(thinker.agent, busy=mind.busy),
     )  # fmt: skip
     handover = Handover(
@@ -143,11 +153,23 @@ def build(
             told,
         ),
         answering,
+        Witness(sight, leadership, chronicle, settings.service_name),
+        chronicle,
     ]  # fmt: skip
     if settings.service_name == settings.primary:
         throwing = Throwing(bus, gate, clock, memory, sight, rng, leadership)
         composing = Composing(bus, gate, clock, rng, leadership, mind, thinker)
         leadership.stamps = (throwing.stamp, composing.stamp)
         behaviours += [throwing, composing]
-    runner = LoopRunner([*behaviours, *also], clock, on_stop=[leadership.release])
+    runner = LoopRunner([*behaviours, *also], clock, on_stop=[leadership.release, chronicle.flush])
     return TrooperLoops(runner, memory, leadership, mind, thinker)
+
+
+def _reigns(chronicle: Chronicle, settings: Settings) -> Callable[[Change, int, float], None]:
+    """Notes each beginning and end of a reign, by an id that is made of the reign's own names."""
+    service, me = settings.service_name, settings.task_id
+
+    def note(change: Change, epoch: int, ago: float) -> None:
+        chronicle.note(change, f"{change}-{epoch}-{me}", service, me, epoch, ago=ago)
+
+    return note

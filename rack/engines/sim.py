@@ -4,7 +4,7 @@ It is the local engine, books and all; only where a task lives differs. The lowe
 service are replicas as ever: processes with an address, to which the gateway routes. The others are
 *packed*: they have no address and serve no page, and their loops turn in a few workers (rack/packed). A
 worker belongs to one node, so that node's loss can be played: when a worker dies, all that ran on its node
-dies with it, and the node is down until its workers are started again. docs/adr/0011 tells why so, and what
+dies with it, and the node is down until its workers are started again. docs/adr/0012 tells why so, and what
 it cannot show.
 """
 

@@ -21,15 +21,15 @@ ROOT = Path(__file__).parents[2]
 class World:
     """A rack in a process of its own, to be killed, started again, and cut off its bus."""
 
-    def __init__(self, *more: str) -> None:
-        self._more = more
+    def __init__(self, *more: str, module: str = "tests.browser.world") -> None:
+        self._more, self._module = more, module
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
-        command = [sys.executable, "-m", "tests.browser.world", str(self.port), *self._more]
+        command = [sys.executable, "-m", self._module, str(self.port), *self._more]
         self._process = subprocess.Popen(command, cwd=ROOT)
         wait_for_port(self.port, timeout=20)
 
@@ -93,6 +93,15 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """One rack for a module."""
+    rack = World()
+    rack.start()
+    yield rack
+    rack.kill()
+
+
+@pytest.fixture
+def own_world() -> Iterator[World]:
+    """A rack for one test, that it may kill."""
     rack = World()
     rack.start()
     yield rack

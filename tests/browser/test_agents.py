@@ -10,6 +10,7 @@ from playwright.sync_api import Dialog, Locator, Page, expect
 from tests.browser.conftest import Watch, World
 from tests.browser.talker import MODEL
 from tests.browser.test_dashboard import CONTRAST, SOON, WIDTHS
+from tests.browser.test_drawer import tell_past
 from tests.hive import SECOND
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,8 @@ def callsign(page: Page, number: int = 0) -> str:
 
 
 def talk_to(page: Page, number: int = 0) -> Locator:
-    """The dialog, opened from that trooper's tile."""
+    """The drawer, opened at the conversation from that trooper's tile."""
+    tell_past(page)
     tile(page, number).get_by_role("button", name="Talk to").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
@@ -94,13 +96,14 @@ def test_talking(thinking_world: World, watch: Watch):
     log = dialog.get_by_role("log")
     expect(log.locator("li.typed")).to_contain_text("How is morale?")
     expect(log.locator("li.answer")).to_contain_text("Aye, number 1.")
-    page.reload()
-    expect(talk_to(page, 1).get_by_role("log").locator("li")).to_have_count(2)
+    page.reload()  # the address names the trooper whose drawer is open
+    expect(page.get_by_role("dialog").get_by_role("log").locator("li")).to_have_count(2)
 
 
 def test_talking_by_keyboard(thinking_world: World, watch: Watch):
     """Enter opens the dialog, Escape closes it and gives the focus back to the button."""
     page = watch.open(thinking_world.url)
+    tell_past(page)
     button = tile(page).get_by_role("button", name="Talk to")
     button.focus()
     page.keyboard.press("Enter")

@@ -46,10 +46,13 @@ def test_arm_is_live(world: World, watch: Watch):
 
 
 def test_arm_by_keyboard(world: World, watch: Watch):
-    """The switch is reached with Tab, and Space turns it."""
+    """The switch is reached with Tab, behind the callsign and the copy button, and Space turns it."""
     page = watch.open(world.url)
     page.get_by_role("button", name="Scale").first.focus()
-    page.keyboard.press("Tab")
+    for _ in range(4):  # past the trooper's own buttons
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.role") == "switch":
+            break
     expect(switch(page, 0)).to_be_focused()
     page.keyboard.press("Space")
     expect(switch(page, 0)).to_have_attribute("aria-checked", "true", timeout=SOON)
@@ -143,7 +146,7 @@ def test_an_error_is_told(world: World, watch: Watch):
     page.locator(f"#squad-{SECOND} input[name=replicas]").evaluate(
         "input => { input.max = 99; input.value = 21; input.form.requestSubmit() }"
     )
-    expect(page.locator("#toasts .bad")).to_contain_text("20")
+    expect(page.locator(f"#squad-{SECOND} .refusal")).to_contain_text("20")
     watch.complaints.clear()  # the browser itself reports the 400 that this test provoked
 
 
@@ -174,12 +177,12 @@ def test_login(guarded_world: World, watch: Watch):
     """Without a login a press on ARM is refused with a sentence; with one it works; a wrong token is told."""
     page = watch.open(guarded_world.url)
     switch(page, 0).click()
-    expect(page.locator("#toasts .bad")).to_contain_text("token", timeout=SOON)
+    expect(page.locator(".tile .refusal")).to_contain_text("token", timeout=SOON)
     for token in ("battery staple", "correct horse"):
         page.get_by_label("Token, to change things").fill(token)
         page.get_by_role("button", name="Log in").click()
         if token == "battery staple":
-            expect(page.locator("#toasts .bad").last).to_have_text("That is not the token.", timeout=SOON)
+            expect(page.locator(".top .refusal")).to_have_text("That is not the token.", timeout=SOON)
     expect(page.get_by_role("button", name="Log out")).to_be_visible()
     expect(page.locator("#live")).to_have_attribute("data-phase", "live")
     switch(page, 0).click()
@@ -198,15 +201,6 @@ class Answer502(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
         """Silence."""
-
-
-@pytest.fixture
-def own_world() -> Iterator[World]:
-    """A rack for one test, that it may kill."""
-    rack = World()
-    rack.start()
-    yield rack
-    rack.kill()
 
 
 def test_a_cut_stream_comes_back(own_world: World, watch: Watch):

@@ -17,6 +17,7 @@ import signal
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from gevent.pywsgi import WSGIServer
@@ -26,6 +27,8 @@ from app.services import assemble
 from clawbucket import logs
 from clawbucket.handoff.watching_peers import WatchingPeers
 from clawbucket.loops.mind import Mind
+from clawbucket.loops.watching import Watching
+from clawbucket.ports import BusDown
 from clawbucket.settings import Settings
 from tests.browser.neighbours import HERE, Neighbours
 from tests.browser.talker import Model, Talker
@@ -77,6 +80,7 @@ def main() -> None:
     parser.add_argument("--token", help="what mutations must show")
     parser.add_argument("--agents", action="store_true", help="troopers think")
     parser.add_argument("--peers", type=int, default=0, help="other racks, at most three")
+    parser.add_argument("--real-time", action="store_true", help="its time of day is this machine's")
     chosen = parser.parse_args()
     logs.configure("world")
     model = Model()
@@ -86,6 +90,8 @@ def main() -> None:
         neighbours.seed(hive)
     hive.run(BOOT_THINKING if chosen.agents else BOOT)
     hive.wake_all()
+    if chosen.real_time:
+        hive.clock.show(time.time_ns() // 1_000_000)
 
     def live() -> None:
         began = time.monotonic() - hive.clock.monotonic()
@@ -118,6 +124,14 @@ def main() -> None:
     watching = WatchingPeers(settings, hive.bus, neighbours, lambda: True)
     threading.Thread(target=watch_peers, args=(watching,), daemon=True).start()
     services = assemble(settings, hive.clock, hive.bus, HiveOrders(hive), peers=neighbours)
+
+    def watch_board(watching: Watching) -> None:
+        while True:
+            with suppress(BusDown):
+                watching.tick(hive.clock.monotonic())
+            time.sleep(watching.every)
+
+    threading.Thread(target=watch_board, args=(services.watching,), daemon=True).start()
     WSGIServer(("127.0.0.1", chosen.port), create_app(services), log=None).serve_forever()
 
 

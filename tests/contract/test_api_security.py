@@ -16,8 +16,8 @@ from tests.stage import PRIMARY, Stage, task_id
 TOKEN = "correct horse battery"
 SAY = {"text": "hi"}
 MUTATIONS = (
-    "/api/scale", "/api/chat", "/api/agent/ask", "/api/arm", "/api/rps/config", "/api/outage",
-    "/api/self_destruct", "/api/session", "/api/session/end",
+    "/api/scale", "/api/chat", "/api/agent/ask", "/api/arm", "/api/rps/config", "/api/load",
+    "/api/outage", "/api/self_destruct", "/api/session", "/api/session/end",
 )  # fmt: skip
 LOCKED = MUTATIONS[:-2]
 """Those that need the token where one is set: all but logging in and out."""

@@ -15,9 +15,9 @@ from typing import Any
 
 import urllib3
 
-from bench.dashboard import Dashboard
 from bench.handoff_history import HandoffHistory, read_handoffs
 from bench.rack import wait_until
+from bench.rack_http import RackHttp
 from bench.revolt import is_calm
 from bench.two_racks import SERVICE, revolt
 from tests.docker.deployed import TASK, Deployed
@@ -45,7 +45,7 @@ class Battle:
 
     def __init__(self, racks: Racks, archive: Path) -> None:
         self.racks, self.archive = racks, archive
-        self.boards = tuple(Dashboard(side.url, side.secrets["token"]) for side in racks.both)
+        self.boards = tuple(RackHttp(side.url, side.secrets["token"]) for side in racks.both)
         self.killed: set[str] = set()
         self.outcomes: Counter[str] = Counter()
         self._rng = Random(5)

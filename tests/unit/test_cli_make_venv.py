@@ -223,7 +223,7 @@ def test_the_script_says_that_it_needs_a_newer_python(scripted, tmp_path):
 
 
 def test_the_script_makes_what_is_missing_first(scripted, tmp_path):
-    """Both test and lint want the test lock too; others do not wait for it."""
+    """Test and lint want the locks of tests and load tests too, load its own; others do not wait for them."""
     (scripted.venv / "made-from-requirements-test.lock").unlink()
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -236,8 +236,13 @@ def test_the_script_makes_what_is_missing_first(scripted, tmp_path):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return done.stdout.splitlines()
 
+    making = "making: -P -m clawbucket.cli.make_venv"
     assert typed("status") == ["clawbucket: -P -m clawbucket status"]
     assert typed("test", "-x") == [
-        "making: -P -m clawbucket.cli.make_venv requirements.lock requirements-test.lock",
+        f"{making} requirements.lock requirements-load.lock requirements-test.lock",
         "clawbucket: -P -m clawbucket test -x",
+    ]
+    assert typed("load", "--headless") == [
+        f"{making} requirements.lock requirements-load.lock",
+        "clawbucket: -P -m clawbucket load --headless",
     ]

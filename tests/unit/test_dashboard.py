@@ -19,6 +19,7 @@ from app import dashboard, stream
 from app.factory import create_app
 from app.fanout import Fanout
 from app.intake import FORM
+from app.scoreboard_watch import ScoreboardWatch
 from app.security import LoginCookie
 from app.services import Services, assemble
 from clawbucket import codecs
@@ -38,9 +39,11 @@ BINDINGS = tuple(
     f"data-{kind}" for kind in ("text", "show", "unless", "attrs", "value", "checked", "next", "disabled")
 )
 OPTIONAL = {
-    "tasks": {"move", "outcome", "from_rack"},
+    "tasks": {"move", "outcome", "from_rack", "change", "lead_move", "epoch"},
     "peers": {"problem"},
-    "services": {"error"},
+    "services": {"error", "next_manager", "next_manager_slot"},
+    "swarm": {"manager", "manager_confirmed", "epoch"},
+    "aggregator": {"problem", "silent_seconds"},
     "rps": {"choice", "from", "round"},
     "": {"unknown", "stale_seconds", "snapshot_age_seconds", "engine_error", "agent_problem", "agent_mend"},
 }
@@ -89,9 +92,11 @@ class Stage:
         self.board = BoardReader(self.hive.bus, self.hive.gate, self.hive.clock, self.settings)
         self.board.board()  # the first look learns the tasks, the next one asks for what they say
         self.hive.clock.advance(MAX_AGE)
-        services = cast(
-            Services, SimpleNamespace(settings=self.settings, clock=self.hive.clock, board=self.board)
-        )
+        self.services = SimpleNamespace(
+            settings=self.settings, clock=self.hive.clock, board=self.board,
+            scoreboard=ScoreboardWatch(None, self.hive.clock),
+        )  # fmt: skip
+        services = cast(Services, self.services)
         self.fanout = Fanout(
             stream.producer(services), self.hive.clock, cap=self.settings.sse_clients, spawn=lambda _: None
         )
@@ -283,7 +288,12 @@ def test_nothing_known_yet():
     stage = Stage()
     stage.hive.bus.down = True
     board = BoardReader(stage.hive.bus, stage.hive.gate, stage.hive.clock, stage.settings)
-    services = cast(Services, SimpleNamespace(settings=stage.settings, clock=stage.hive.clock, board=board))
+    services = cast(
+        Services,
+        SimpleNamespace(
+            settings=stage.settings, clock=stage.hive.clock, board=board, scoreboard=stage.services.scoreboard
+        ),
+    )
     flask = Flask("app", root_path=str(ROOT))
     flask.register_blueprint(dashboard.blueprint(services))
     flask.register_blueprint(stream.blueprint(stage.fanout))
@@ -426,7 +436,7 @@ def test_head_takes_no_place(stage: Stage):
 def test_vendored_scripts_are_what_they_say():
     """Every vendored script has the checksum that VENDOR.md names."""
     vendor = ROOT / "static" / "vendor"
-    row = re.compile(r"^\| `([\w.-]+\.js)` .*`([0-9a-f]{64})` \|$", re.MULTILINE)
+    row = re.compile(r"^\| `([\w.-]+\.(?:js|css))` .*`([0-9a-f]{64})` \|$", re.MULTILINE)
     table = dict(row.findall((vendor / "VENDOR.md").read_text()))
-    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.js")}
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.[jc]s*")}
     assert sums == table

@@ -94,7 +94,7 @@ class Client:
     def read(self) -> None:
         """Take what there is; there must be something."""
         for block in next(self.viewer).decode().split("\n\n")[:-1]:
-            lines = dict(line.split(": ", 1) for line in block.split("\n"))
+            lines = dict(line.split(": ", 1) for line in block.split("\n") if line[:1] != ":")
             self.kinds.append(lines["event"])
             self.last_id = lines["id"]
             data = json.loads(lines["data"])
@@ -134,6 +134,23 @@ def test_everyone_gets_the_same_bytes():
     stage.say(1)
     assert [next(one), next(two)] == [RETRY, RETRY]
     assert next(one) is next(two)
+
+
+def test_every_event_says_when_it_was_made():
+    """A comment before it has unix milliseconds; one that is caught up on keeps the time of its making."""
+    stage = Stage()
+    viewer, late = stage.fanout.open(), stage.fanout.open()
+    assert (next(viewer), next(late)) == (RETRY, RETRY)
+    made = []
+    for number in (1, 2):
+        stage.say(number)
+        made.append(stage.clock.wall_ms())
+        told = next(viewer)
+        assert told.startswith(b": at %d\nid: " % made[-1])
+        if number == 1:
+            next(late)
+        stage.clock.advance(1.0)
+    assert next(late).startswith(b": at %d\n" % made[-1])
 
 
 def test_a_ping_comes_by_the_clock():

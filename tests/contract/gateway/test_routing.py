@@ -349,6 +349,26 @@ def test_reads_are_told_of_the_latest_mutation(stage: Stage, monkeypatch: pytest
     assert 0 <= int(ages[2] or "-1") < 5_000
 
 
+def test_reads_are_not_told_of_a_load_tests_figures(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    """They come every second, and would have every read made anew."""
+
+    def takes(wire: Wire, request: Message) -> None:
+        wire.body(request)
+        answer(wire, 201)
+
+    (replica,) = stage.run(takes)
+    monkeypatch.setattr("gateway.proxy.READ_AFTER", 30.0)
+
+    def age() -> int:
+        stage.get()
+        return int(replica.seen[-1].get("X-Clawbucket-Read-After") or "-1")
+
+    stage.post("/api/chat")
+    eventually(lambda: age() >= 50, "the change is 50 ms old")
+    stage.post("/api/load")
+    assert age() >= 50
+
+
 def test_the_last_list_stays_while_the_rack_manager_is_away(stage: Stage):
     """Replicas outlive their manager, and its successor may count from elsewhere."""
     first, second = stage.run(hello, hello)

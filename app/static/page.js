@@ -1,0 +1,14 @@
+// Finding what the page is known to have.
+
+/**
+ * The element of that id. TypeError where the page has none of that kind: then template and module disagree.
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @param {new () => T} kind
+ * @returns {T}
+ */
+export function at(id, kind) {
+  const found = document.getElementById(id);
+  if (found instanceof kind) return found;
+  throw new TypeError(`this page has no ${kind.name} with the id ${id}`);
+}

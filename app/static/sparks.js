@@ -1,0 +1,146 @@
+// Sparklines: each trooper's last scores as a step line over a line at zero, in the <svg data-spark="<task>">
+// of its tile. They begin with what a replica saw (history.js) and go on with the stream. Only those on the
+// screen are drawn, and only when their trooper's score has a new point.
+import { swarm } from "./patcher.js";
+import "./history.js";
+
+const MOST = 60; // scores kept of a trooper, as the replica has it (clawbucket/core/history.py)
+const FEWEST = 20; // rounds that the width stands for, at least
+const LOWEST = 4; // points that the height stands for, at least: a single one is no cliff
+const WIDTH = 100, HEIGHT = 20, EDGE = 2; // of the viewBox
+const SVG = "http://www.w3.org/2000/svg";
+
+/** @typedef {{told: number, ahead: boolean, scores: number[]}} Line */
+/** @type {Map<string, Line>} */
+const lines = new Map();
+/** @type {Set<string>} troopers with a point that is not drawn */
+const fresh = new Set();
+/** @type {Set<SVGElement>} */
+const watched = new Set();
+/** @type {Set<SVGElement>} on the screen, or nearly */
+const visible = new Set();
+/** @type {Map<string, SVGElement>} the visible ones by their trooper */
+let drawn = new Map();
+
+// -- scores ------------------------------------------------------------------------------------------------
+
+/** What is known of a trooper's latest scores, oldest first. @param {string} id @returns {readonly number[]} */
+export const scoresOf = (id) => lines.get(id)?.scores ?? [];
+
+/**
+ * Take in a trooper's score. It is published before the round that made it, so a round that moves alone is a
+ * draw, unless its score is here already.
+ * @param {string} id
+ */
+function play(id) {
+  const task = swarm.state.tasks[id];
+  if (!task) return void lines.delete(id);
+  const line = lines.get(id) ?? { told: -1, ahead: false, scores: [] };
+  lines.set(id, line);
+  const moved = task.round !== line.told;
+  const same = task.score === line.scores.at(-1);
+  const point = !same || (moved && !line.ahead);
+  line.ahead = !moved && (line.ahead || !same);
+  line.told = task.round;
+  if (!point) return;
+  line.scores.push(task.score);
+  if (line.scores.length > MOST) line.scores.shift();
+  fresh.add(id);
+}
+
+/** @param {Record<string, number[]>} tasks each one's scores, as a replica saw them */
+function begin(tasks) {
+  for (const [id, scores] of Object.entries(tasks)) {
+    const line = lines.get(id);
+    if (line && line.scores.length > scores.length) continue; // this page has watched for longer
+    const task = swarm.state?.tasks[id];
+    lines.set(id, { told: task?.round ?? -1, ahead: task === undefined, scores: scores.slice(-MOST) });
+    if (task) play(id);
+    fresh.add(id);
+  }
+  draw();
+}
+
+document.addEventListener("claw:history", (event) => begin(/** @type {CustomEvent} */ (event).detail.tasks));
+document.addEventListener("claw:state", (event) => {
+  const patch = /** @type {CustomEvent} */ (event).detail;
+  if (patch === null) {
+    for (const id of lines.keys()) if (!swarm.state.tasks[id]) lines.delete(id);
+    for (const id of Object.keys(swarm.state.tasks)) play(id);
+  } else {
+    for (const [id, fields] of Object.entries(patch.tasks ?? {})) {
+      if (fields === null || "score" in fields || "round" in fields) play(id);
+    }
+  }
+});
+
+// -- drawing -----------------------------------------------------------------------------------------------
+
+/** A step line through the scores, the newest at the right, and the line at zero. @param {readonly number[]} scores */
+export function paths(scores) {
+  let low = Math.min(0, ...scores), high = Math.max(0, ...scores);
+  const more = Math.max(0, LOWEST - (high - low)) / 2;
+  low -= more;
+  high += more;
+  const step = WIDTH / Math.max(scores.length, FEWEST);
+  const y = (/** @type {number} */ score) => (HEIGHT - EDGE - ((score - low) / (high - low)) * (HEIGHT - 2 * EDGE)).toFixed(1);
+  const x = (/** @type {number} */ i) => (WIDTH - (scores.length - i) * step).toFixed(1);
+  const steps = scores.map((score, i) => `${i ? "V" : `M${x(0)} `}${y(score)}H${x(i + 1)}`);
+  return { zero: `M0 ${y(0)}H${WIDTH}`, line: steps.join("") };
+}
+
+/** @param {SVGElement} svg */
+function fill(svg) {
+  const scores = scoresOf(svg.dataset.spark ?? "");
+  if (!scores.length) return;
+  for (const [name, d] of Object.entries(paths(scores))) {
+    let path = svg.querySelector(`.${name}`);
+    if (!path) {
+      path = document.createElementNS(SVG, "path");
+      path.setAttribute("class", name);
+      svg.append(path);
+    }
+    path.setAttribute("d", d);
+  }
+}
+
+function draw() {
+  for (const id of fresh) {
+    const svg = drawn.get(id);
+    if (svg) fill(svg);
+  }
+  fresh.clear();
+}
+
+const byTrooper = () => new Map([...visible].map((svg) => [svg.dataset.spark ?? "", svg]));
+
+const observer = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const svg = /** @type {SVGElement} */ (target);
+    if (isIntersecting) {
+      visible.add(svg);
+      fill(svg);
+    } else visible.delete(svg);
+  }
+  drawn = byTrooper();
+}, { rootMargin: "200px" });
+
+/** Find the tiles' lines anew: a morph empties those that stay, and brings others. */
+function find() {
+  for (const svg of watched) {
+    if (svg.isConnected) continue;
+    observer.unobserve(svg);
+    watched.delete(svg);
+    visible.delete(svg);
+  }
+  for (const svg of /** @type {NodeListOf<SVGElement>} */ (document.querySelectorAll("svg[data-spark]"))) {
+    if (!watched.has(svg)) observer.observe(svg);
+    watched.add(svg);
+  }
+  drawn = byTrooper();
+  for (const svg of visible) fill(svg);
+}
+
+document.addEventListener("claw:painted", () => { if (fresh.size) draw(); });
+document.body.addEventListener("htmx:afterSwap", (event) => { if (/** @type {Element} */ (event.target).id === "squads") find(); });
+find();

@@ -1,0 +1,113 @@
+"""What the dashboard costs a browser: frames, the first paint, and its memory. bench/frames.js measures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page
+
+SCRIPT = (Path(__file__).parent / "frames.js").read_text(encoding="utf-8")
+SIZE = {"width": 1280, "height": 900}
+DEADLINE_MS = 30_000
+LONGEST_RUN = 45 * 60.0
+"""Seconds that nothing here runs longer than."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Milliseconds from each delta to the frame that shows it, and of these the page's own work."""
+
+    to_frame: list[float]
+    work: list[float]
+
+
+@contextmanager
+def watching(browser: Browser, url: str) -> Iterator[Page]:
+    """A page of that address that is live, in a context of its own (nothing cached)."""
+    context = browser.new_context(viewport=SIZE)  # type: ignore[arg-type]
+    context.add_init_script(SCRIPT)
+    page = context.new_page()
+    page.set_default_timeout(DEADLINE_MS)
+    try:
+        page.goto(url)
+        page.wait_for_selector("#live[data-phase=live]")
+        page.wait_for_function("() => window.clawBench.paint().all > 0")
+        yield page
+    finally:
+        context.close()
+
+
+def frames(browser: Browser, url: str, count: int, *, warm_up: int = 4) -> Frames:
+    """``count`` deltas' frames, after ``warm_up`` that are not counted."""
+    found: list[dict[str, float]] = []
+    deadline = time.monotonic() + LONGEST_RUN
+    with watching(browser, url) as page:
+        while len(found) < count + warm_up:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{url} told of only {len(found)} changes in {LONGEST_RUN} s")
+            page.wait_for_timeout(1_000)
+            found += page.evaluate("() => window.clawBench.take()")
+    counted = found[warm_up : warm_up + count]
+    return Frames([one["ms"] for one in counted], [one["work"] for one in counted])
+
+
+def first_paints(browser: Browser, url: str, count: int, tiles: int) -> list[dict[str, float]]:
+    """Of ``count`` first visits, milliseconds since each began.
+
+    ``all``: every tile is there and laid out; ``contentful``: something is seen; ``server``: what the first
+    byte took.
+    """
+    paints = []
+    for _ in range(count):
+        with watching(browser, url) as page:
+            shown = page.locator(".tile").count()
+            if shown != tiles:
+                raise AssertionError(f"{url} shows {shown} tiles, not {tiles}")
+            paints.append(page.evaluate("() => window.clawBench.paint()"))
+    return paints
+
+
+@dataclass(frozen=True, slots=True)
+class Heap:
+    """Bytes of JavaScript heap in use and DOM nodes, after a garbage collection, each minute."""
+
+    bytes: list[float]
+    nodes: list[float]
+
+    @property
+    def growth(self) -> float:
+        """Of the first, in per cent."""
+        return 100 * (self.bytes[-1] / self.bytes[0] - 1)
+
+
+def heap(browser: Browser, url: str, minutes: float, *, warm_up: float = 30.0) -> Heap:
+    """The heap over that many minutes, from ``warm_up`` seconds on: what is cached by then stays."""
+    sizes: list[float] = []
+    nodes: list[float] = []
+    with watching(browser, url) as page:
+        session = page.context.new_cdp_session(page)
+        session.send("HeapProfiler.enable")
+
+        def look() -> None:
+            page.evaluate("() => { window.clawBench.take(); }")  # the samples are the bench's, not the page's
+            for _ in range(2):
+                session.send("HeapProfiler.collectGarbage")
+            used: Any = session.send("Runtime.getHeapUsage")
+            counted: Any = session.send("Memory.getDOMCounters")
+            sizes.append(float(used["usedSize"]))
+            nodes.append(float(counted["nodes"]))
+
+        page.wait_for_timeout(warm_up * 1_000)
+        look()
+        left = min(minutes * 60, LONGEST_RUN)
+        while left > 0:
+            pause = min(60.0, left)
+            page.wait_for_timeout(pause * 1_000)
+            left -= pause
+            look()
+    return Heap(sizes, nodes)
