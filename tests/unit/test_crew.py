@@ -143,6 +143,26 @@ def test_the_bus_is_asked_little(world):
     assert (sum(crew.asked for crew in world.crews) - before) / 10.0 < 2 * 60 + 20 * 4
 
 
+def test_what_happens_to_a_crowd_is_told_by_a_few(world):
+    """The manager tells of a death and of who came instead; the others do not all try to tell it too."""
+    writes = 0
+    swap = MemoryBus.cas
+
+    def counted(self, key, *rest):
+        nonlocal writes
+        writes += key == keys.EVENTS.of()
+        return swap(self, key, *rest)
+
+    victim = next(who for who in world.home if who != world.leader())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryBus, "cas", counted)
+        world.kill(victim)
+        world.run(8.0)
+    told = world.gate.read(codecs.EVENTS, "events", world.bus.get(keys.EVENTS.of()))
+    assert [event.kind for event in told if event.task_id == victim and event.kind == "ended"] == ["ended"]
+    assert writes <= 6
+
+
 def test_a_wheel_steps_everybody_once_a_cycle():
     """A part in each slice, evenly; one that is late goes on without making up for what it missed."""
     wheel: Wheel[int] = Wheel(0.0)
