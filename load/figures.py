@@ -69,6 +69,11 @@ class Figures:
         return self.failed / self.requests if self.requests else 0.0
 
     @property
+    def failed_reads(self) -> int:
+        """GETs that failed, for whatever reason."""
+        return sum(e.failures for e in self.entries if e.method == "GET")
+
+    @property
     def reconnects(self) -> int:
         """How often viewers had to connect again."""
         return sum(e.requests for e in self.entries if (e.method, e.name) == (SSE, BACK))

@@ -11,7 +11,7 @@ from load.choices import nearest
 from load.figures import Figures
 
 DEFAULT = Path(__file__).with_name("thresholds.toml")
-_NUMBERS = ("failure_ratio", "violations", "lag_p99_ms", "reconnects")
+_NUMBERS = ("failure_ratio", "violations", "lag_p99_ms", "reconnects", "failed_reads")
 _LARGEST = 1e9
 EVERY = "*"
 
@@ -27,8 +27,9 @@ class Thresholds:
     failure_ratio: float | None = None
     violations: float | None = None
     lag_p99_ms: float | None = None
-    reconnects: float | None = None
     p95_ms: Mapping[str, float] = field(default_factory=dict)
+    reconnects: float | None = None
+    failed_reads: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ def judged(figures: Figures, limits: Thresholds) -> list[Verdict]:
     verdicts = [
         Verdict("requests", figures.requests, 1, "", figures.requests >= 1, least=True),
         *_most("failed requests", figures.failure_ratio, limits.failure_ratio, "of all"),
+        *_most("failed reads", figures.failed_reads, limits.failed_reads, ""),
         *_most("wrong invariants", figures.violations, limits.violations, ""),
     ]
     lag = figures.lag

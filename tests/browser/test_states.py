@@ -200,7 +200,7 @@ def test_without_javascript_it_loads_itself_anew(world: World, browser: Browser)
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(world.url)
-    expect(page.locator("noscript p")).to_contain_text("loads itself anew every 8 seconds")
+    expect(page.locator("noscript p.banner")).to_contain_text("loads itself anew every 8 seconds")
     expect(page.locator("#summary")).to_contain_text("6 of 6 running")
     expect(page.get_by_role("button", name="One replica more").first).to_be_hidden()
     armed = page.locator(".tile").first.get_attribute("id") or ""

@@ -200,7 +200,7 @@ def test_memory_is_bounded_by_what_runs(hive):
         hive.run(0.5)
         look.board()
         look.board(max_age=0)
-    assert len(look._readers) <= 9 + 2 * 2 + 3 * len(hive.tasks)
+    assert len(look._readers) <= 10 + 2 * 2 + 3 * len(hive.tasks)
 
 
 def event(number: int, state: ArmState) -> ArmEvent:

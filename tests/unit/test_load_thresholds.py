@@ -60,6 +60,15 @@ def test_the_star_is_for_http_alone():
     assert missed(judged(measured(entry("SSE", figures.GAP, p95=9_000.0)), limits)) == []
 
 
+def test_failed_reads_are_judged_by_themselves():
+    """A change that is in doubt when a replica is killed is none; a GET that failed is."""
+    post = Entry("POST", "/api/arm", 9, 1, 1.0, 5.0, 5.0, 5.0, 5.0)
+    limits = Thresholds(failed_reads=0.0)
+    assert missed(judged(measured(post, entry("GET", "/")), limits)) == []
+    get = Entry("GET", "/", 9, 1, 1.0, 5.0, 5.0, 5.0, 5.0)
+    assert missed(judged(measured(post, get), limits)) == ["failed reads"]
+
+
 def test_broken_streams_may_be_limited():
     """By how often viewers connected again; where nothing is said they are not judged."""
     told = measured(entry("SSE", figures.BACK, requests=3))
