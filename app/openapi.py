@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app import answers, feed, handoff_models, schemas
+from app import answers, feed, handoff_models, history_models, schemas
 from app.intake import FORM, JSON
 from app.security import SAFE_METHODS
 from clawbucket import __version__
@@ -82,7 +82,7 @@ class Operation:
         return self.method.upper() not in SAFE_METHODS
 
 
-_S, _A, _H = schemas, answers, handoff_models
+_S, _A, _H, _P = schemas, answers, handoff_models, history_models
 OPERATIONS = (
     Operation("get", "/", "pages", "The dashboard, Bob's World.", "text/html", errors=(503,)),
     Operation("get", "/ui/squads", "pages", "The dashboard's tiles, as a fragment.", "text/html"),
@@ -161,11 +161,11 @@ OPERATIONS = (
     ),
     Operation(
         "get", "/api/history", "history", "How the rack went, as this replica saw it.",
-        _A.RackHistory, errors=(304,),
+        _P.RackHistory, errors=(304,),
     ),
     Operation(
         "get", "/api/history/{task_id}", "history", "One trooper's scores and changes, likewise.",
-        _A.TaskHistory, errors=(304, 404),
+        _P.TaskHistory, errors=(304, 404),
     ),
     Operation("get", "/api/haiku", "haiku", "The haiku.", _A.Haiku, errors=READ),
     Operation(
