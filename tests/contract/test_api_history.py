@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from app import answers
+from app import history_models
 from clawbucket import codecs
 from clawbucket.core.callsign import name_of
 from clawbucket.core.history import FORGET_AFTER, MOST_SAMPLES
@@ -36,7 +36,7 @@ def watch(stage: Stage, seconds: int) -> None:
 
 def test_before_the_first_look_there_is_nothing(client):
     """GET /api/history: it says since when it watches and who, with empty lists."""
-    said = told(client.get(PATH), 200, answers.RackHistory)
+    said = told(client.get(PATH), 200, history_models.RackHistory)
     assert said["replica"] == name_of(ME)
     assert said["rack"]["seconds"] == said["rack"]["gaps"] == said["rack"]["managers"] == []
     assert said["tasks"] == {}
@@ -46,7 +46,7 @@ def test_the_racks_course(stage, client):
     """GET /api/history: a sample every two seconds, in columns of one length, and each task's scores."""
     since = stage.clock.iso()
     watch(stage, 9)
-    said = told(client.get(PATH), 200, answers.RackHistory)
+    said = told(client.get(PATH), 200, history_models.RackHistory)
     rack = said["rack"]
     assert said["since"] == since
     assert (rack["seconds"], rack["every_seconds"]) == ([1, 3, 5, 7, 9], 2)
@@ -65,7 +65,7 @@ def test_an_outage_is_a_gap(stage, client):
         stage.services.watching.tick(stage.clock.monotonic())
     stage.bus.down = False
     watch(stage, 3)
-    rack = told(client.get(PATH), 200, answers.RackHistory)["rack"]
+    rack = told(client.get(PATH), 200, history_models.RackHistory)["rack"]
     assert rack["score"] == [24, 24, None, None, 24]
     assert rack["gaps"] == [{"from_seconds": 5, "to_seconds": 9, "reason": "bus"}]
 
@@ -75,7 +75,7 @@ def test_it_is_bounded(stage, client):
     for _ in range(1_800):
         stage.clock.advance(2)
         stage.services.watched.look(stage.services.board.board())
-    assert len(told(client.get(PATH), 200, answers.RackHistory)["rack"]["seconds"]) == MOST_SAMPLES
+    assert len(told(client.get(PATH), 200, history_models.RackHistory)["rack"]["seconds"]) == MOST_SAMPLES
 
 
 def test_it_can_be_asked_whether_it_is_new(stage, client):
@@ -96,7 +96,7 @@ def test_a_replica_that_never_had_a_bus_still_answers():
     stage.bus.down = True
     with pytest.raises(BusDown):
         stage.services.watching.tick(stage.clock.monotonic())
-    said = told(stage.client().get(PATH), 200, answers.RackHistory)
+    said = told(stage.client().get(PATH), 200, history_models.RackHistory)
     assert [gap["reason"] for gap in said["rack"]["gaps"]] == ["bus"]
 
 
@@ -105,10 +105,10 @@ def test_one_tasks_past(stage, client):
     watch(stage, 1)
     stage.put(codecs.SCORE, 5, ME)
     watch(stage, 1)
-    first_seen = told(client.get(f"{PATH}/{ME}"), 200, answers.TaskHistory)["first_seen"]
+    first_seen = told(client.get(f"{PATH}/{ME}"), 200, history_models.TaskHistory)["first_seen"]
     stage.tasks = stage.tasks[1:]
     watch(stage, 1)
-    said = told(client.get(f"{PATH}/{ME}"), 200, answers.TaskHistory)
+    said = told(client.get(f"{PATH}/{ME}"), 200, history_models.TaskHistory)
     assert (said["task_id"], said["name"], said["first_seen"]) == (ME, name_of(ME), first_seen)
     assert said["scores"] == [{"round": 12, "score": 4}, {"round": 13, "score": 5}]
     assert said["gone_at"] == stage.clock.iso()
@@ -121,7 +121,7 @@ def test_a_new_manager_is_a_change(stage, client):
     stage.put(codecs.LEASE, replace(_lease(stage), task_id=task_id(PRIMARY, 2)), PRIMARY)
     watch(stage, 1)
     changes = [
-        told(client.get(f"{PATH}/{task_id(PRIMARY, slot)}"), 200, answers.TaskHistory)["changes"]
+        told(client.get(f"{PATH}/{task_id(PRIMARY, slot)}"), 200, history_models.TaskHistory)["changes"]
         for slot in (1, 2)
     ]
     at = stage.clock.iso()
@@ -151,7 +151,7 @@ def test_who_is_gone_is_forgotten(stage, client):
     watch(stage, 1)
     stage.tasks = stage.tasks[1:]
     watch(stage, 2)
-    assert told(client.get(f"{PATH}/{ME}"), 200, answers.TaskHistory)["gone_at"] is not None
+    assert told(client.get(f"{PATH}/{ME}"), 200, history_models.TaskHistory)["gone_at"] is not None
     stage.clock.advance(FORGET_AFTER)
     watch(stage, 1)
     refused(client.get(f"{PATH}/{ME}"), 404, "task_unknown")
