@@ -98,10 +98,10 @@ def sections(state: State, view: View, label: str) -> list[Section]:
             for name, squad in state["services"].items()
         ]
     if view.group == "node":
-        nodes = sorted({(t["node"], t["node_id"]) for t in tasks})
+        nodes = {task["node_id"]: task["node"] for task in tasks}
         return [
             Section(f"node-{id_}", name, tuple(t for t in tasks if t["node_id"] == id_))
-            for name, id_ in nodes
+            for id_, name in sorted(nodes.items(), key=lambda node: node[::-1])
         ]
     others = [
         Section(f"rack-{name}", peer.get("label") or name, peer={"name": name, **peer})

@@ -101,5 +101,6 @@ def test_a_stale_page(guarded: World, watch: Watch):
     guarded.kill()
     expect(page.locator("#live")).to_have_attribute("data-phase", "stale")
     assert violations(page) == []
+    watch.close()
     watch.complaints.clear()  # the browser reports every refused connection
     guarded.start()

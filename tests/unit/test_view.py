@@ -83,6 +83,12 @@ def test_nodes_of_one_name_are_two_sections():
     ]  # fmt: skip
 
 
+def test_a_node_of_two_names_is_one_section():
+    """While a renamed node is told of under both its names, each trooper still stands there once."""
+    found = sections(state(trooper("x", node="old"), trooper("y", node="new")), View(group="node"), "Rack")
+    assert [[t["id"] for t in s.tasks] for s in found] == [["x", "y"]]
+
+
 def test_other_racks_are_sections_without_tiles():
     """By rack, this one has the tiles, and each other one what is known of it."""
     peers = {"p": {"label": "Rack P", "url": "http://p"}, "q": {"label": "", "url": "http://q"}}
