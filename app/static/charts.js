@@ -1,6 +1,7 @@
 // The rack chart: how many run and should, how many are not alive, and everybody's score, over the last twenty
 // minutes (course.js). Drawn by uPlot on a canvas; what it says is told in words beside it and, for whoever
-// does not see it, in its label. SERIES is all there is to a line: another one is another entry.
+// does not see it, in its label. SERIES is all there is to a line: another one is another entry. While a load
+// test tells of itself (POST /api/load), its rate and how long it waits are drawn over them.
 import { swarm } from "./patcher.js";
 import { course, gaps, STEP } from "./course.js";
 import { colours, follow } from "./inks.js";
@@ -9,6 +10,7 @@ const uPlot = /** @type {any} */ (globalThis).uPlot;
 const QUIETLY = 30_000; // ms between two new labels
 const SHORTEST = 60; // seconds that the width stands for, at least
 const TEXT = 16; // px of the text for which widths and dashes are meant
+const OF_LOAD = "load_"; // columns of which nothing is shown until something is known
 const HOLLOW = 5; // px between two strokes of a gap's hatching
 /** Why there is a gap, as words of a sentence. @type {Record<string, string>} */
 const REASONS = {
@@ -17,7 +19,7 @@ const REASONS = {
 
 /**
  * `id` is a column of course.js and a colour of css/chart.css (.series-<id>). No two have the same dashes: colour
- * alone tells nothing.
+ * alone tells nothing. A scale without an axis of its own is told by the legend.
  * @type {{id: string, name: string, scale: string, width: number, dash: number[]}[]}
  */
 const SERIES = [
@@ -25,11 +27,13 @@ const SERIES = [
   { id: "desired", name: "desired", scale: "troopers", width: 1.5, dash: [7, 4] },
   { id: "not_alive", name: "suspect or missing", scale: "troopers", width: 2, dash: [2, 3] },
   { id: "score", name: "total score, at the right", scale: "points", width: 1.5, dash: [10, 3, 2, 3] },
+  { id: "load_rate", name: "load test, requests a second", scale: "rate", width: 1.5, dash: [1, 2] },
+  { id: "load_p95", name: "load test, p95 in ms", scale: "ms", width: 1.5, dash: [6, 2, 1, 2, 1, 2] },
 ];
 
 const at = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(`rack-${id}`));
 const [plot, empty, legend, moment, since, told] = ["plot", "empty", "series", "moment", "since", "gaps"].map(at);
-/** @type {Map<string, {mark: SVGElement, value: HTMLElement}>} */
+/** @type {Map<string, {entry: HTMLElement, mark: SVGElement, value: HTMLElement}>} */
 const entries = new Map();
 /** @type {any} */
 let chart = null;
@@ -48,6 +52,7 @@ function makeLegend() {
   for (const { id, name, width, dash } of SERIES) {
     const entry = document.createElement("li");
     entry.className = `series-${id}`;
+    entry.hidden = id.startsWith(OF_LOAD);
     const mark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     mark.setAttribute("viewBox", "0 0 28 8");
     mark.setAttribute("aria-hidden", "true");
@@ -59,7 +64,7 @@ function makeLegend() {
     const value = document.createElement("b");
     entry.append(mark, ` ${name} `, value);
     legend.append(entry);
-    entries.set(id, { mark, value });
+    entries.set(id, { entry, mark, value });
   }
 }
 
@@ -68,7 +73,8 @@ function tell(place) {
   const last = course.at.length - 1;
   const i = place ?? last;
   moment.textContent = place === null || place === undefined || place > last ? "now" : clock(course.at[i] + course.epoch);
-  for (const [id, { value }] of entries) {
+  for (const [id, { entry, value }] of entries) {
+    if (id.startsWith(OF_LOAD)) entry.hidden = !course.columns[id].some((known) => known !== null);
     const text = number(course.columns[id][i]);
     if (value.textContent !== text) value.textContent = text;
   }
@@ -89,7 +95,7 @@ function label(gapsTold) {
   if (performance.now() - labelledAt < QUIETLY) return;
   labelledAt = performance.now();
   const minutes = Math.max(1, Math.round((course.at[course.at.length - 1] - course.at[0]) / 60));
-  const parts = SERIES.map(({ id, name }) => {
+  const parts = SERIES.filter(({ id }) => !entries.get(id)?.entry.hidden).map(({ id, name }) => {
     const known = course.columns[id].filter((value) => value !== null);
     return known.length ? `${name} ${number(course.columns[id].at(-1))}, between ${number(Math.min(...known))} and ${number(Math.max(...known))}` : `${name} unknown`;
   });
@@ -139,6 +145,9 @@ function axis(scale, side, grid) {
 const times = (/** @type {any} */ _u, /** @type {number[]} */ splits, /** @type {any} */ _i, /** @type {any} */ _s, /** @type {number} */ apart) =>
   splits.map((unix) => new Date(unix * 1000).toISOString().slice(11, apart < 60 ? 19 : 16));
 
+/** From nothing up, with room above. */
+const upwards = (/** @type {any} */ _u, /** @type {number | null} */ _low, /** @type {number | null} */ high) => [0, Math.max(1, (high ?? 0) * 1.15)];
+
 function build() {
   const thick = letters / TEXT;
   chart?.destroy();
@@ -151,6 +160,7 @@ function build() {
     scales: {
       x: { range: (/** @type {any} */ _u, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(low, high - SHORTEST), high] },
       troopers: { range: (/** @type {any} */ _u, /** @type {any} */ _low, /** @type {number | null} */ high) => [0, Math.max(2, Math.ceil((high ?? 0) * 1.15))] },
+      rate: { range: upwards }, ms: { range: upwards },
       points: { range: (/** @type {any} */ _u, /** @type {number | null} */ low, /** @type {number | null} */ high) => [Math.min(0, low ?? 0) - 2, Math.max(0, high ?? 0) + 2] },
     },
     axes: [bottom, axis("troopers", 3, true), axis("points", 1, false)],

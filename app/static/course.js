@@ -9,7 +9,7 @@ import { recall } from "./history.js";
 export const STEP = 2; // seconds between two samples, as the replica has it (clawbucket/core/history.py)
 const MOST = 600;
 const LATE = 3 * STEP; // a pause beyond this is a gap
-export const COLUMNS = ["running", "desired", "not_alive", "score"];
+export const COLUMNS = ["running", "desired", "not_alive", "score", "load_rate", "load_p95"];
 
 /** @typedef {{from: number, to: number, reason: string}} Gap */
 
@@ -46,7 +46,9 @@ function known() {
   if (state.unknown !== undefined || state.stale_seconds !== undefined) return "bus";
   const { running, desired, not_alive, score } = state.swarm;
   const told = state.snapshot_age_seconds === undefined && state.engine_error === undefined;
-  return { running: told ? running : null, desired: told ? desired : null, not_alive, score };
+  // A load test tells its own figures (POST /api/load); no replica keeps them, so a page knows those it heard.
+  const { rate = null, p95_ms = null } = state.load ?? {};
+  return { running: told ? running : null, desired: told ? desired : null, not_alive, score, load_rate: rate, load_p95: p95_ms };
 }
 
 function sample() {

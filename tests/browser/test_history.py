@@ -141,7 +141,7 @@ def test_the_chart_shows_the_rack(page: Page):
     """A canvas with lines on it, a legend with the current values, and the same in words."""
     canvas = drawn(page)
     assert canvas.evaluate(INK) > 500
-    legend = page.locator("#rack-series li")
+    legend = page.locator("#rack-series li").filter(visible=True)
     expect(legend).to_have_count(4)
     expect(legend.first).to_have_text(re.compile(r"running\s+6"))
     expect(legend.nth(1)).to_have_text(re.compile(r"desired\s+6"))
@@ -237,6 +237,21 @@ def own_world() -> Iterator[World]:
     rack.start()
     yield rack
     rack.kill()
+
+
+def test_a_load_test_is_drawn_over_it(own_world: World, watch: Watch):
+    """Its rate and p95 come into the legend with the next sample, and stay as a past when it has ended."""
+    page = watch.open(own_world.url)
+    legend = page.locator("#rack-series li").filter(visible=True)
+    expect(legend).to_have_count(4)
+    told = {"run": "r1", "users": 20, "rate": 123.4, "p95_ms": 56.7, "failures": 0}
+    assert page.request.post(f"{own_world.url}api/load", data=told).ok
+    expect(legend).to_have_count(6, timeout=8 * SOON)
+    expect(legend.nth(4)).to_have_text(re.compile(r"requests a second\s+123\.4"))
+    expect(legend.nth(5)).to_have_text(re.compile(r"p95 in ms\s+56\.7"))
+    drawn(page)
+    expect(legend.nth(4)).to_have_text(re.compile("requests a second\\s+\N{EN DASH}"), timeout=30 * SOON)
+    expect(legend).to_have_count(6)
 
 
 def test_another_replica_may_know_less(own_world: World, watch: Watch):
