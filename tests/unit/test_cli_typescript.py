@@ -39,11 +39,7 @@ def test_the_compiler_is_fetched_once_a_lock(tmp_path, monkeypatch):
     for _ in range(2):
         script = typescript.compiler(tmp_path / "bin" / "node", tmp_path, npm)
         assert (script.name, npm.runs) == ("tsc.js", 1)
-    project = tmp_path / "project"
-    project.mkdir()
-    for name in ("package.json", typescript.LOCK):
-        (project / name).write_text("{}")
-    monkeypatch.setattr(typescript, "PROJECT", project)
+    monkeypatch.setattr(typescript, "VERSION", "5.9.4")
     typescript.compiler(tmp_path / "bin" / "node", tmp_path, npm)
     assert npm.runs == 2
 
@@ -66,7 +62,7 @@ def test_without_node_the_check_fails(monkeypatch, capsys):
 
 def test_the_lock_names_a_hash_and_no_address():
     """What is fetched is what was looked at, wherever it comes from."""
-    locked = json.loads((typescript.PROJECT / typescript.LOCK).read_text("utf-8"))
+    locked = json.loads(typescript.project()["package-lock.json"])
     fetched = {name: package for name, package in locked["packages"].items() if name}
     assert set(fetched) == {"node_modules/typescript"}
     for package in fetched.values():
