@@ -139,6 +139,7 @@ dialog.addEventListener("click", (/** @type {MouseEvent} */ event) => { if (even
 // The tile may be gone by now; then whoever uses a keyboard goes on among the troopers.
 dialog.addEventListener("close", () => {
   document.body.append(toasts);
+  past.turnTo(""); // nobody: what was to be asked for later is not
   history.replaceState(history.state, "", address(""));
   /** @type {HTMLElement | null} */
   const opener = document.querySelector(`#squads ${back}`);

@@ -18,7 +18,7 @@ let shown = "";
 let timer = 0;
 let askedAt = -EVERY;
 
-/** Show that trooper's past from now on. @param {string} taskId */
+/** Show that trooper's past from now on; "": nobody's. @param {string} taskId */
 export function turnTo(taskId) {
   if (taskId !== shown) clear("…");
   shown = taskId;

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import TimeoutError as TooLate
 
 from tests.browser.conftest import Watch, World
 from tests.browser.test_dashboard import CONTRAST, SOON, WIDTHS
@@ -72,6 +73,18 @@ def test_all_about_one_trooper(page: Page):
     changes = drawer.get_by_role("list", name="Changes").locator("li")
     expect(changes).to_have_text(["10:00:05 state starting → <i>running</i>", "10:00:01 came to the board"])
     expect(changes.locator("i")).to_have_count(0)
+
+
+def test_a_closed_drawer_asks_for_no_past(page: Page):
+    """What news had it ask for within five seconds is not asked for once it is closed."""
+    drawer = open_at(page, 1)
+    switch = drawer.get_by_role("switch")
+    for state in ("true", "false"):
+        switch.click()
+        expect(switch).to_have_attribute("aria-checked", state, timeout=SOON)
+    page.keyboard.press("Escape")
+    with pytest.raises(TooLate):
+        page.wait_for_event("request", lambda request: "/api/history/" in request.url, timeout=6 * SOON)
 
 
 def test_no_past_is_told(page: Page, watch: Watch):
