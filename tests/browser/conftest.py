@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,17 @@ class World:
         """Take the model that the troopers think with away, or bring it back."""
         assert self._process is not None
         self._process.send_signal(signal.SIGUSR2)
+
+
+@contextmanager
+def running(*more: str, module: str = "tests.browser.world") -> Iterator[World]:
+    """A rack that ends with the block, however that is left."""
+    rack = World(*more, module=module)
+    rack.start()
+    try:
+        yield rack
+    finally:
+        rack.kill()
 
 
 class Watch:
@@ -93,46 +105,36 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """One rack for a module."""
-    rack = World()
-    rack.start()
-    yield rack
-    rack.kill()
+    with running() as rack:
+        yield rack
 
 
 @pytest.fixture
 def own_world() -> Iterator[World]:
     """A rack for one test, that it may kill."""
-    rack = World()
-    rack.start()
-    yield rack
-    rack.kill()
+    with running() as rack:
+        yield rack
 
 
 @pytest.fixture(scope="module")
 def thinking_world() -> Iterator[World]:
     """One rack whose troopers think, for a module."""
-    rack = World("--agents")
-    rack.start()
-    yield rack
-    rack.kill()
+    with running("--agents") as rack:
+        yield rack
 
 
 @pytest.fixture(scope="module")
 def two_racks() -> Iterator[World]:
     """A rack that has another one near, and a past with it."""
-    rack = World("--peers", "1")
-    rack.start()
-    yield rack
-    rack.kill()
+    with running("--peers", "1") as rack:
+        yield rack
 
 
 @pytest.fixture(scope="module")
 def four_racks() -> Iterator[World]:
     """A rack that has three others near: a good one, one out of reach, and a hostile one."""
-    rack = World("--peers", "3")
-    rack.start()
-    yield rack
-    rack.kill()
+    with running("--peers", "3") as rack:
+        yield rack
 
 
 @pytest.fixture

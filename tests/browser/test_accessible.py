@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.axe import violations
-from tests.browser.conftest import Watch, World
+from tests.browser.conftest import Watch, World, running
 
 pytestmark = pytest.mark.slow
 LOOKS = {
@@ -74,10 +74,8 @@ def test_without_the_bus(world: World, watch: Watch):
 @pytest.fixture
 def guarded() -> Iterator[World]:
     """A rack that asks for a token."""
-    rack = World("--token", "correct horse")
-    rack.start()
-    yield rack
-    rack.kill()
+    with running("--token", "correct horse") as rack:
+        yield rack
 
 
 def logged_in(page: Page) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Dialog, Locator, Page, expect
 
-from tests.browser.conftest import Watch, World
+from tests.browser.conftest import Watch, World, running
 from tests.browser.talker import MODEL
 from tests.browser.test_dashboard import CONTRAST, SOON, WIDTHS
 from tests.browser.test_drawer import tell_past
@@ -225,10 +225,8 @@ def test_callsigns_are_suggested(thinking_world: World, watch: Watch):
 @pytest.fixture
 def dull_world() -> Iterator[World]:
     """A rack of thinking troopers for one test, that may lose its model."""
-    rack = World("--agents")
-    rack.start()
-    yield rack
-    rack.kill()
+    with running("--agents") as rack:
+        yield rack
 
 
 def test_a_missing_model_is_told_with_what_mends_it(dull_world: World, watch: Watch):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Watch, World
+from tests.browser.conftest import Watch, World, running
 from tests.hive import SECOND
 
 pytestmark = pytest.mark.slow
@@ -167,10 +167,8 @@ def test_bus_outage_is_told(world: World, watch: Watch):
 @pytest.fixture
 def guarded_world() -> Iterator[World]:
     """A rack that asks for a token."""
-    rack = World("--token", "correct horse")
-    rack.start()
-    yield rack
-    rack.kill()
+    with running("--token", "correct horse") as rack:
+        yield rack
 
 
 def test_login(guarded_world: World, watch: Watch):

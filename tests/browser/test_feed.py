@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import Watch, World
+from tests.browser.conftest import Watch, World, running
 from tests.browser.test_dashboard import CONTRAST, SOON
 from tests.hive import PRIMARY, SECOND
 
@@ -22,10 +22,8 @@ EVIL = "<img src=x onerror=alert(1)> \N{RIGHT-TO-LEFT OVERRIDE}evil\N{RACCOON}"
 @pytest.fixture
 def own() -> Iterator[World]:
     """A rack of one's own, to break."""
-    rack = World()
-    rack.start()
-    yield rack
-    rack.kill()
+    with running() as rack:
+        yield rack
 
 
 def post(page: Page, path: str, **body: object) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Watch, World
+from tests.browser.conftest import Watch, World, running
 from tests.hive import SECOND
 
 pytestmark = pytest.mark.slow
@@ -54,10 +54,8 @@ SEEN_BEFORE = """async () => {
 @pytest.fixture(scope="module")
 def playing() -> Iterator[World]:
     """A rack with a round every two seconds, for a module."""
-    rack = World()
-    rack.start()
-    yield rack
-    rack.kill()
+    with running() as rack:
+        yield rack
 
 
 @pytest.fixture
@@ -228,15 +226,6 @@ def test_a_kiosk_has_a_larger_chart(playing: World, watch: Watch):
         drawn(one)
         heights.append(one.locator("#rack-plot").evaluate("plot => plot.clientHeight"))
     assert heights[1] > 1.5 * heights[0]
-
-
-@pytest.fixture
-def own_world() -> Iterator[World]:
-    """A rack for one test, that it may kill."""
-    rack = World()
-    rack.start()
-    yield rack
-    rack.kill()
 
 
 def test_a_load_test_is_drawn_over_it(own_world: World, watch: Watch):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Watch, World
+from tests.browser.conftest import Watch, World, running
 from tests.browser.hostile_world import IDS, LONG, MARKUP, PROTO
 
 pytestmark = pytest.mark.slow
@@ -23,10 +23,8 @@ POLLUTED = "() => ({}).state !== undefined || ({}).name !== undefined || ({}).sc
 @pytest.fixture(scope="module")
 def hostile() -> Iterator[World]:
     """The board of which nothing can be trusted."""
-    rack = World(module="tests.browser.hostile_world")
-    rack.start()
-    yield rack
-    rack.kill()
+    with running(module="tests.browser.hostile_world") as rack:
+        yield rack
 
 
 @pytest.mark.parametrize("density", DENSITIES)

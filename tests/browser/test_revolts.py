@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Locator, Page, Request, Route, expect
 
 from clawbucket.core.callsign import name_of
-from tests.browser.conftest import Watch, World
+from tests.browser.conftest import Watch, World, running
 from tests.browser.neighbours import ARRIVED, EVIL, HERE, THERE
 from tests.browser.test_dashboard import CONTRAST, SOON
 from tests.hive import PRIMARY
@@ -68,10 +68,8 @@ class Asked:
 @pytest.fixture
 def own_racks() -> Iterator[World]:
     """A rack with another one near, for one test, that may lose a trooper to it."""
-    rack = World("--peers", "1")
-    rack.start()
-    yield rack
-    rack.kill()
+    with running("--peers", "1") as rack:
+        yield rack
 
 
 def test_a_trooper_changes_sides(own_racks: World, watch: Watch):

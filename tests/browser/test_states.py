@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Watch, World
+from tests.browser.conftest import Watch, World, running
 from tests.browser.directing import SOON, Directed, part, squad, switch
 from tests.hive import PRIMARY, SECOND
 
@@ -28,10 +28,8 @@ def first_start() -> Iterator[Directed]:
 @pytest.fixture
 def guarded() -> Iterator[World]:
     """A rack that asks for a token."""
-    rack = World("--token", "correct horse")
-    rack.start()
-    yield rack
-    rack.kill()
+    with running("--token", "correct horse") as rack:
+        yield rack
 
 
 @pytest.fixture
