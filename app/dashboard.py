@@ -16,6 +16,7 @@ from app.handoff_lines import handoff_lines
 from app.scoreboard import of_state
 from app.security import LoginCookie
 from app.services import Services
+from app.shown import with_ranks
 from app.stream import RETRY_AFTER, state_of, state_unknown
 from app.view import DENSITIES, GROUPS, SORTS, View, sections
 from clawbucket.core import rps
@@ -106,7 +107,7 @@ def _look(services: Services, view: View) -> tuple[Board | None, Callable[[], Co
     except BusDown as error:
         reason = str(error)
         return None, lambda: _context(state_unknown(reason), None, view, services)
-    return board, lambda: _context(state_of(board), board, view, services)
+    return board, lambda: _context(with_ranks(state_of(board)), board, view, services)
 
 
 def _context(state: State, board: Board | None, view: View, services: Services) -> Context:

@@ -51,9 +51,9 @@ def _find(board: Board, task_id: str) -> tuple[Squad, Trooper] | None:
 
 
 def _context(board: Board, snapshot: Snapshot | None, squad: Squad, trooper: Trooper) -> dict[str, Any]:
-    """What the fragment is drawn from. ``record`` is as the stream has it, to be kept up to date."""
-    rank = shown.ranks(squad.replicas)[trooper.id]
-    record = pruned({**wire.replica(trooper), **shown.of_trooper(trooper, squad, rank)})
+    """What the fragment is drawn from. ``record`` is as the page has it, to be kept up to date."""
+    rank = shown.ranks(t.score for t in squad.replicas)[trooper.score]
+    record = pruned({**wire.replica(trooper), **shown.of_trooper(trooper, squad), "rank": rank})
     task = (snapshot and snapshot.task(trooper.id)) or _as_shown(trooper, squad)
     raw = {"trooper": record, "task": asdict(task), "agent": asdict(trooper.agent)}
     return {

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from app.fanout import State
 from clawbucket.core import rps
 from clawbucket.core.board import Squad, Trooper
 
 
-def of_trooper(trooper: Trooper, squad: Squad, rank: int) -> State:
+def of_trooper(trooper: Trooper, squad: Squad) -> State:
     """What a tile shows of a trooper and the contract's replica object has not.
 
-    ``rank`` in its service; ``change``: what its last round did to its score; ``lead_move``: what it met
-    in that round; ``epoch``: of the lease, where it manages; ``band``: its score's colour in a heat map.
+    ``change``: what its last round did to its score; ``lead_move``: what it met in that round; ``epoch``: of
+    the lease, where it manages; ``band``: its score's colour in a heat map.
     """
     move, outcome = trooper.move, trooper.outcome
     return {
         "service": squad.service,
         "alias": squad.alias,
-        "rank": rank,
         "change": _signed(rps.points(outcome)) if outcome else None,
         "lead_move": rps.met(move, outcome) if move and outcome else None,
         "epoch": squad.manager_epoch if trooper.is_manager else None,
@@ -38,12 +37,26 @@ def _signed(points: int) -> str:
     return f"{points:+d}".replace("-", "\N{MINUS SIGN}") if points else "±0"
 
 
-def ranks(troopers: Sequence[Trooper]) -> dict[str, int]:
-    """Each trooper's place by score, from 1; equals share one (standard competition ranking)."""
+def ranks(scores: Iterable[int]) -> dict[int, int]:
+    """The place that each score has among all of a service, from 1; equals share one (standard competition ranking)."""
     places: dict[int, int] = {}
-    for place, score in enumerate(sorted((t.score for t in troopers), reverse=True), start=1):
+    for place, score in enumerate(sorted(scores, reverse=True), start=1):
         places.setdefault(score, place)
-    return {t.id: places[t.score] for t in troopers}
+    return places
+
+
+def with_ranks(state: State) -> State:
+    """The stream's state with each task's ``rank`` in its service, as the page works it out by itself.
+
+    The stream leaves it out: one point moves the ranks of all whom it passes, so that of a thousand troopers
+    fifty news made 264 records, and of five thousand nearly every one.
+    """
+    scores: dict[str, list[int]] = {}
+    for task in state["tasks"].values():
+        scores.setdefault(task["service"], []).append(task["score"])
+    places = {service: ranks(all_) for service, all_ in scores.items()}
+    tasks = {i: {**t, "rank": places[t["service"]][t["score"]]} for i, t in state["tasks"].items()}
+    return {**state, "tasks": tasks}
 
 
 def in_all(squads: Sequence[Squad], primary: str) -> State:

@@ -34,9 +34,9 @@ def state_of(board: Board, arms: Scoreboard = Scoreboard()) -> State:  # noqa: B
     """
     services, tasks = {}, {}
     for squad in board.squads:
-        service, ranks = wire.swarm(squad), shown.ranks(squad.replicas)
+        service = wire.swarm(squad)
         for trooper, replica in zip(squad.replicas, service.pop("replicas"), strict=True):
-            tasks[trooper.id] = {**replica, **shown.of_trooper(trooper, squad, ranks[trooper.id])}
+            tasks[trooper.id] = {**replica, **shown.of_trooper(trooper, squad)}
         services[squad.service] = {**service, **shown.of_squad(squad)}
     throw = wire.rps(board)["state"] or {}
     return pruned(

@@ -16,9 +16,16 @@ export const BINDINGS = KINDS.map((kind) => `[data-${kind}]`).join();
 /** Path of a record -> how its fields are shown. @type {Map<string, Binding[]>} */
 export const bindings = new Map();
 
+/** The fields that anything shows. @type {Set<string>} */
+const fields = new Set();
+
+/** Whether anything on the page shows a field of that name. @param {string} field */
+export const shows = (field) => fields.has(field);
+
 /** Find every bound element of the page anew. */
 export function index() {
   bindings.clear();
+  fields.clear();
   bindings.set("", []);
   for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(BINDINGS))) {
     const path = /** @type {HTMLElement} */ (element.closest("[data-of]")).dataset.of ?? "";
@@ -37,6 +44,7 @@ function boundBy(element) {
     const field = element.getAttribute(name) ?? "";
     if (kind === "attrs") for (const one of field.split(" ")) found.push({ element, kind: "attr", field: one });
     else found.push({ element, kind, field });
+    fields.add(field);
   }
   return found;
 }

@@ -1,8 +1,10 @@
 // A square of the heat map is read out with all that its colour and its glyph say. Only those that changed are
-// told anew; what a mouse shows is made when it comes.
+// told anew, between two frames and not in one: nobody sees it. What a mouse shows is made when it comes.
 import { onChange } from "./changes.js";
 import { at } from "./page.js";
 import { tasks } from "./pausing.js";
+
+const LATEST = 1000; // ms after which it is done whether there is time or not
 
 /** The words of templates/_brief.html's cell. @param {any} task */
 function label(task) {
@@ -19,17 +21,31 @@ function tell(cell) {
   if (task && cell.firstElementChild) cell.firstElementChild.setAttribute("aria-label", label(task));
 }
 
-onChange((ids) => {
-  if (ids === null) {
-    for (const cell of document.querySelectorAll(".tile.cell")) tell(cell);
-    return;
-  }
-  for (const id of ids) {
+/** Who is to be told anew. @type {Set<string>} */
+const untold = new Set();
+let waits = false;
+
+/** As many as there is time for. @param {IdleDeadline} time */
+function catchUp(time) {
+  waits = false;
+  for (const id of untold) {
+    if (!time.didTimeout && time.timeRemaining() < 1) return soon();
+    untold.delete(id);
     const cell = document.getElementById(`task-${id}`);
-    if (!cell) continue;
-    if (!cell.classList.contains("cell")) return; // another density: there are none
-    tell(cell);
+    if (cell?.classList.contains("cell")) tell(cell);
   }
+}
+
+function soon() {
+  if (waits || !untold.size) return;
+  waits = true;
+  requestIdleCallback(catchUp, { timeout: LATEST });
+}
+
+onChange((ids) => {
+  for (const cell of ids === null ? document.querySelectorAll(".tile.cell") : []) untold.add(cell.id.slice("task-".length));
+  if (ids !== null && document.querySelector(".tile.cell")) for (const id of ids) untold.add(id);
+  soon();
 });
 
 at("squads", HTMLElement).addEventListener("pointerover", (event) => {

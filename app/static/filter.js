@@ -6,9 +6,10 @@
 /** @typedef {(trooper: Trooper) => boolean} Test */
 /** @typedef {{fields: string[], kind: "has" | "begins" | "number", known?: string[]}} Key */
 /**
- * `matches` says whether a trooper is asked for; `empty`: nothing was asked; `problems`: what was not
+ * `matches` says whether a trooper is asked for; `empty`: nothing was asked; `relative`: the answer may be
+ * another one when only others changed (a rank); `problems`: what was not
  * understood; `hint`: what may have been meant, worth telling where nobody matches.
- * @typedef {{matches: Test, empty: boolean, problems: string[], hint: string}} Filter
+ * @typedef {{matches: Test, empty: boolean, relative: boolean, problems: string[], hint: string}} Filter
  */
 
 /** A task's life as Swarm tells it (clawbucket/core/model.py). */
@@ -181,5 +182,5 @@ export function compile(text) {
     if (LIFECYCLE.includes(word)) hint = `state:${word}`;
     if (FRESHNESS.includes(word)) hint = `freshness:${word}`;
   }
-  return { matches: (trooper) => tests.every((test) => test(trooper)), empty: tests.length === 0, problems, hint: hint && `Did you mean ${hint}?` };
+  return { matches: (trooper) => tests.every((test) => test(trooper)), empty: tests.length === 0, relative: /\brank\b/.test(typed), problems, hint: hint && `Did you mean ${hint}?` };
 }

@@ -13,9 +13,10 @@
 //
 // Other modules read `swarm.state` and hear of it by events on `document`: "claw:state" when it has changed
 // (detail: the patch, or null where all of it is new), "claw:painted" when the page shows it.
-import { BINDINGS, bindings, index, leave, show } from "./bindings.js";
+import { BINDINGS, bindings, index, leave, show, shows } from "./bindings.js";
 import { BOUND, compare, doubt } from "./fragments.js";
 import { at } from "./page.js";
+import { rank } from "./ranks.js";
 import { merge, record, swarm } from "./state.js";
 
 export { BINDINGS, fill } from "./bindings.js";
@@ -93,6 +94,7 @@ function heard() {
 /** @param {MessageEvent<string>} event */
 function onSnapshot(event) {
   swarm.state = merge(Object.create(null), JSON.parse(event.data));
+  rank(swarm.state, null);
   heard();
   news(null);
   for (const path of bindings.keys()) if (/^(tasks|peers)\//.test(path) && !record(path)) left.add(path);
@@ -106,6 +108,8 @@ function onDelta(event) {
   const patch = JSON.parse(event.data);
   doubt(patch);
   merge(swarm.state, patch);
+  const moved = rank(swarm.state, patch);
+  if (shows("rank")) for (const id of moved) touch(`tasks/${id}`, ["rank"]);
   touch("", Object.keys(patch));
   for (const [key, value] of Object.entries(patch)) {
     if (value === null || typeof value !== "object") continue;

@@ -102,6 +102,9 @@ function draw(service, squad, now) {
   bar.value = Math.min(running, wanted);
   const said = running > wanted ? `${running} running, ${wanted} wanted` : `${running} of ${wanted} running`;
   const held = now - way.since;
+  const key = `${way.mark} ${way.done} ${Math.floor(held / 1000)}`; // once a second: what holds it up is looked for among all
+  if (place.dataset.told === key) return;
+  place.dataset.told = key;
   const text = way.done ? `${running} of ${wanted}` : held < STUCK ? `${said}…` : `${said} for ${Math.floor(held / 1000)} s: ${why(service, squad)}.`;
   if (words.textContent !== text) words.textContent = text;
 }

@@ -68,7 +68,7 @@ export function sift(text) {
 
 onChange((ids) => {
   if (ids === null) judgeAll();
-  else if (!filter.empty) mark(judge(ids));
+  else if (!filter.empty) mark(judge(filter.relative ? Object.keys(tasks()) : ids));
   if (!filter.empty && !timer) timer = setTimeout(say, ids === null ? TYPED : NEWS);
 });
 

@@ -22,6 +22,7 @@ from app.intake import FORM
 from app.scoreboard_watch import ScoreboardWatch
 from app.security import LoginCookie
 from app.services import Services, assemble
+from app.shown import with_ranks
 from clawbucket import codecs
 from clawbucket.board import MAX_AGE, BoardReader
 from clawbucket.core.agent import Utterance
@@ -167,7 +168,7 @@ def test_nothing_inline(whole: Stage, path: str):
 
 def check_bindings(stage: Stage, page: Page) -> None:
     """Each bound name is a field of its record."""
-    state = stream.state_of(stage.board.board())
+    state = with_ranks(stream.state_of(stage.board.board()))
     for tag, attributes, path in page.elements:
         record = state
         for part in filter(None, path.split("/")):

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from app.shown import FAR, band, in_all, of_trooper, ranks
+from app.shown import FAR, band, in_all, of_trooper, ranks, with_ranks
 from clawbucket.core import rps
 from clawbucket.core.board import Squad, Trooper
 from clawbucket.core.model import ArmState, Freshness
@@ -42,7 +42,7 @@ def test_what_somebody_met_follows_from_how_it_went(mine: Choice, theirs: Choice
 )
 def test_a_tile_tells_what_its_last_round_did(outcome: str | None, change: str | None):
     """The last change of a score is the last round's."""
-    said = of_trooper(trooper(move="rock" if outcome else None, outcome=outcome), squad(), 1)
+    said = of_trooper(trooper(move="rock" if outcome else None, outcome=outcome), squad())
     assert said["change"] == change
 
 
@@ -50,19 +50,29 @@ def test_a_score_has_one_of_five_colours():
     """The outer ones begin at a fixed distance from nought, on both sides."""
     scores = (-FAR, 1 - FAR, -1, 0, 1, FAR - 1, FAR, 10**6)
     assert [band(n) for n in scores] == ["low", "less", "less", "even", "more", "more", "high", "high"]
-    assert of_trooper(trooper(score=FAR), squad(), 1)["band"] == "high"
+    assert of_trooper(trooper(score=FAR), squad())["band"] == "high"
 
 
 def test_only_the_manager_has_an_epoch():
     """The epoch is the lease's, so it is told of whoever holds that."""
     led = squad(manager_epoch=7)
-    assert [of_trooper(trooper(is_manager=m), led, 1)["epoch"] for m in (True, False)] == [7, None]
+    assert [of_trooper(trooper(is_manager=m), led)["epoch"] for m in (True, False)] == [7, None]
 
 
 def test_equals_share_a_rank():
     """Two firsts are followed by a third."""
-    scores = {"a": 5, "b": 5, "c": 1, "d": -2}
-    assert ranks([trooper(k, score=v) for k, v in scores.items()]) == {"a": 1, "b": 1, "c": 3, "d": 4}
+    assert ranks([1, 5, -2, 5]) == {5: 1, 1: 3, -2: 4}
+
+
+def test_a_rank_is_among_ones_own_service():
+    """The page's records have a rank beside what the stream tells; nobody of another service counts."""
+    tasks = {
+        "a": {"service": "s", "score": 1}, "b": {"service": "s", "score": 2}, "c": {"service": "t", "score": 0},
+    }  # fmt: skip
+    ranked = with_ranks({"chat": "0:", "tasks": tasks})
+    assert {task: record["rank"] for task, record in ranked["tasks"].items()} == {"a": 2, "b": 1, "c": 1}
+    assert ranked["chat"] == "0:"
+    assert "rank" not in tasks["a"]
 
 
 def test_the_rack_in_one_line():
