@@ -38,7 +38,7 @@ def _signed(points: int) -> str:
 
 
 def ranks(scores: Iterable[int]) -> dict[int, int]:
-    """The place that each score has among all of a service, from 1; equals share one (standard competition ranking)."""
+    """Each score's place among all of a service, from 1; equals share one (standard competition ranking)."""
     places: dict[int, int] = {}
     for place, score in enumerate(sorted(scores, reverse=True), start=1):
         places.setdefault(score, place)

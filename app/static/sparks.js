@@ -10,7 +10,11 @@ const LOWEST = 4; // points that the height stands for, at least: a single one i
 const WIDTH = 100, HEIGHT = 20, EDGE = 2; // of the viewBox
 const SVG = "http://www.w3.org/2000/svg";
 
-/** @typedef {{told: number, ahead: boolean, scores: number[]}} Line */
+/**
+ * A trooper's last scores: the first `count` of `kept`, which has room for all that are ever kept, so that a page
+ * that watches for long needs no more memory than one that has just begun.
+ * @typedef {{told: number, ahead: boolean, count: number, kept: Int32Array}} Line
+ */
 /** @type {Map<string, Line>} */
 const lines = new Map();
 /** @type {Set<string>} troopers with a point that is not drawn */
@@ -24,8 +28,26 @@ let drawn = new Map();
 
 // -- scores ------------------------------------------------------------------------------------------------
 
-/** What is known of a trooper's latest scores, oldest first. @param {string} id @returns {readonly number[]} */
-export const scoresOf = (id) => lines.get(id)?.scores ?? [];
+/** @param {number} told @param {boolean} ahead @param {readonly number[]} scores @returns {Line} */
+function lineOf(told, ahead, scores) {
+  const last = scores.slice(-MOST);
+  const kept = new Int32Array(MOST);
+  kept.set(last);
+  return { told, ahead, count: last.length, kept };
+}
+
+/** What is known of a trooper's latest scores, oldest first. @param {string} id @returns {number[]} */
+export function scoresOf(id) {
+  const line = lines.get(id);
+  return line ? [...line.kept.subarray(0, line.count)] : [];
+}
+
+/** @param {Line} line @param {number} score */
+function add(line, score) {
+  if (line.count === MOST) line.kept.copyWithin(0, 1);
+  else line.count += 1;
+  line.kept[line.count - 1] = score;
+}
 
 /**
  * Take in a trooper's score. It is published before the round that made it, so a round that moves alone is a
@@ -35,16 +57,15 @@ export const scoresOf = (id) => lines.get(id)?.scores ?? [];
 function play(id) {
   const task = swarm.state.tasks[id];
   if (!task) return void lines.delete(id);
-  const line = lines.get(id) ?? { told: -1, ahead: false, scores: [] };
+  const line = lines.get(id) ?? lineOf(-1, false, []);
   lines.set(id, line);
   const moved = task.round !== line.told;
-  const same = task.score === line.scores.at(-1);
+  const same = line.count > 0 && task.score === line.kept[line.count - 1];
   const point = !same || (moved && !line.ahead);
   line.ahead = !moved && (line.ahead || !same);
   line.told = task.round;
   if (!point) return;
-  line.scores.push(task.score);
-  if (line.scores.length > MOST) line.scores.shift();
+  add(line, task.score);
   fresh.add(id);
 }
 
@@ -52,9 +73,9 @@ function play(id) {
 function begin(tasks) {
   for (const [id, scores] of Object.entries(tasks)) {
     const line = lines.get(id);
-    if (line && line.scores.length > scores.length) continue; // this page has watched for longer
+    if (line && line.count > scores.length) continue; // this page has watched for longer
     const task = swarm.state?.tasks[id];
-    lines.set(id, { told: task?.round ?? -1, ahead: task === undefined, scores: scores.slice(-MOST) });
+    lines.set(id, lineOf(task?.round ?? -1, task === undefined, scores));
     if (task) play(id);
     fresh.add(id);
   }

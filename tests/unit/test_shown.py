@@ -67,8 +67,10 @@ def test_equals_share_a_rank():
 def test_a_rank_is_among_ones_own_service():
     """The page's records have a rank beside what the stream tells; nobody of another service counts."""
     tasks = {
-        "a": {"service": "s", "score": 1}, "b": {"service": "s", "score": 2}, "c": {"service": "t", "score": 0},
-    }  # fmt: skip
+        "a": {"service": "s", "score": 1},
+        "b": {"service": "s", "score": 2},
+        "c": {"service": "t", "score": 0},
+    }
     ranked = with_ranks({"chat": "0:", "tasks": tasks})
     assert {task: record["rank"] for task, record in ranked["tasks"].items()} == {"a": 2, "b": 1, "c": 1}
     assert ranked["chat"] == "0:"
