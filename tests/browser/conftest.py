@@ -138,6 +138,17 @@ def four_racks() -> Iterator[World]:
 
 
 @pytest.fixture
+def quick_world(browser: Browser) -> Iterator[World]:
+    """A rack of its own with a round every two seconds."""
+    with running() as rack:
+        context = browser.new_context()
+        answer = context.request.post(f"{rack.url}api/rps/config", data={"interval_seconds": 2})
+        assert answer.ok
+        context.close()
+        yield rack
+
+
+@pytest.fixture
 def watch(browser: Browser) -> Iterator[Watch]:
     """Pages of one test; what a console complained about fails it, unless the test cleared it."""
     pages = Watch(browser)

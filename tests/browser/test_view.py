@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from clawbucket.core.model import Freshness, TaskState
 from tests.browser.conftest import Watch, World
@@ -229,19 +228,6 @@ def test_sorting(world: World, watch: Watch):
         }""",
         arg=by_slot,
     )
-
-
-@pytest.fixture
-def quick_world(browser: Browser) -> Iterator[World]:
-    """A rack of its own with a round every two seconds."""
-    rack = World()
-    rack.start()
-    context = browser.new_context()
-    answer = context.request.post(f"{rack.url}api/rps/config", data={"interval_seconds": 2})
-    assert answer.ok
-    context.close()
-    yield rack
-    rack.kill()
 
 
 def test_tiles_never_jump(quick_world: World, watch: Watch):
