@@ -1,4 +1,4 @@
-"""Ranks, which the stream leaves out and the page works out by itself: beside the scores, in a filter, in a file."""
+"""Ranks, which the stream leaves out and the page works out by itself: beside the scores, and in a filter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ WATCH_RANKS = """
       const scores = tiles.map((tile) => of(tile, "score"));
       tiles.forEach((tile, n) => {
         const wanted = 1 + scores.filter((score) => score > scores[n]).length;
-        if (of(tile, "rank") !== wanted) wrong.push(`${tile.id}: ${of(tile, "rank")} in ${scores}, not ${wanted}`);
+        const rank = of(tile, "rank");
+        if (rank !== wanted) wrong.push(`${tile.id}: ${rank} in ${scores}, not ${wanted}`);
       });
       seen.add(tiles.map((tile) => of(tile, "rank")).join());
     }
@@ -27,17 +28,18 @@ WATCH_RANKS = """
 })
 """
 """Looks at each painting until the ranks were seen in three orders or more, or thirty times."""
+NEXT_PAINTING = "() => new Promise((done) => document.addEventListener('claw:painted', done, { once: true }))"
 FIRST_IN_FRONT = """
 () => {
-  const task = (tile) => tile.querySelector("[data-text=rank]").textContent;
+  const first = (tile) => tile.querySelector("[data-text=rank]").textContent === "1";
   const tiles = [...document.querySelectorAll("#squads .tile")];
-  return tiles.length > 0 && tiles.every((tile) => tile.hidden === (task(tile) !== "1")) && tiles.some((tile) => tile.hidden);
+  return tiles.some(first) && !tiles.every(first) && tiles.every((tile) => tile.hidden !== first(tile));
 }
 """
 
 
 def test_a_rank_fits_the_scores_beside_it_at_every_painting(quick_world: World, watch: Watch):
-    """Whenever one looks, a tile's rank is one more than how many of its service's tiles show a higher score."""
+    """Whenever one looks, a tile's rank is one more than how many of its service's tiles show more points."""
     page = watch.open(f"{quick_world.url}?density=comfortable")
     told = page.evaluate(WATCH_RANKS)
     assert told["wrong"] == []
@@ -49,6 +51,4 @@ def test_a_filter_by_rank_follows_the_others_scores(quick_world: World, watch: W
     page = watch.open(f"{quick_world.url}?density=comfortable&q=rank%3D1")
     for _ in range(5):
         page.wait_for_function(FIRST_IN_FRONT)
-        page.evaluate(
-            "() => new Promise((done) => document.addEventListener('claw:painted', done, { once: true }))"
-        )
+        page.evaluate(NEXT_PAINTING)
