@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from app import glance, reigns, shown, wire
 from app.fanout import Fanout, Full, State, pruned
+from app.outlet import outlet_of
 from app.scoreboard import of_state
 from app.scoreboard_watch import Scoreboard
 from app.services import Services
@@ -122,7 +123,7 @@ def blueprint(fanout: Fanout) -> Blueprint:
         if request.method == "HEAD":
             return _event_stream(())
         try:
-            viewer = fanout.open(request.headers.get("Last-Event-ID"))
+            viewer = fanout.open(request.headers.get("Last-Event-ID"), outlet_of(request.environ))
         except Full as error:
             response = jsonify(error=str(error), code="stream_full")
             response.status_code = 503
