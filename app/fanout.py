@@ -44,7 +44,7 @@ RETRY = b"retry: 1000\n\n"
 RING = 128
 """Events kept for those who come back: half a minute when every look finds a change."""
 BACKLOG = 256 * 1024
-"""Bytes that a slow viewer is told piece by piece; it missed more, and it gets the whole where that is less."""
+"""Bytes that a slow viewer is told of all that it missed; where it is more, the whole if that is less."""
 LOT = 50
 """Viewers that are sent to between two pauses: about two milliseconds of work."""
 BREATH = 0.0005
@@ -60,6 +60,8 @@ def diff(old: State, new: State) -> State:
     patch: State = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)
+        if value is before:
+            continue
         if isinstance(value, dict) and isinstance(before, dict):
             inner = diff(before, value)
             if inner:

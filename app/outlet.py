@@ -7,8 +7,8 @@ that takes them at once, and only a viewer whose socket is full is left to its o
 
 The server must have sent the head before. It is asked for two things that WSGI does not promise: the
 socket (gunicorn's ``gunicorn.socket``), and that it frames a body without a length as HTTP/1.1 says, in
-chunks (RFC 9112 section 7.1), and for HTTP/1.0 not at all. tests/contract/test_stream_wire.py holds it to both;
-without them there is no outlet, and the server writes as ever.
+chunks (RFC 9112 section 7.1), and for HTTP/1.0 not at all. tests/contract/test_stream_wire.py holds it to
+both. Without a socket there is no outlet, and the server writes as ever.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Outlet:
         return bool(self._rest)
 
     def offer(self, piece: Piece) -> bool:
-        """Send what the socket takes at once, without waiting. True: that was all of it. OSError: it is gone."""
+        """Send what the socket takes at once. True: that was all of it. OSError: the viewer is gone."""
         data = piece.chunk if self._chunked else piece.plain
         try:
             # Not send(): gevent's would wait. A closed socket has no number, so nobody else's is written to.
@@ -108,5 +108,6 @@ def outlet_of(environ: Mapping[str, Any], *, unread: float = UNREAD) -> Outlet |
     connection, chunked = environ.get("gunicorn.socket"), _CHUNKED.get(environ.get("SERVER_PROTOCOL", ""))
     if chunked is None or environ.get("wsgi.url_scheme") != "http" or connection is None:
         return None
-    # One that would hold up whoever writes is not for offering.
-    return None if os.get_blocking(connection.fileno()) else Outlet(connection, chunked=chunked, unread=unread)
+    if os.get_blocking(connection.fileno()):
+        return None  # whoever writes to it would be held up
+    return Outlet(connection, chunked=chunked, unread=unread)

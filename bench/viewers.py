@@ -1,10 +1,11 @@
-"""``python -m bench.viewers URL COUNT SECONDS``: how late many viewers of one stream hear of a change.
+"""``python -m bench.viewers URL COUNT SECONDS [--deaf N]``: how late many viewers hear of a change.
 
 Bare sockets on asyncio in a process of its own, which look at nothing but an event's end and its last bytes:
 two thousand viewers that read each line would themselves be what is late. Each event of the board generator
 carries the time at which its change was due, on the monotonic clock that processes of one machine share; the
 lag is thus everything from then on: the wait for the replica's next look, the comparing and serialising, and
 the sending to everyone before.
+``--deaf`` has that many more ask for the stream and then never read.
 
 Prints "counting" when it begins to, and then JSON, times in milliseconds: ``lags``, ``deliveries`` (the part
 of a lag after the event was made, by the time in its comment), ``connects`` and ``firsts`` (from the request
@@ -18,9 +19,11 @@ import asyncio
 import json
 import re
 import resource
+import socket
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 AT_ONCE = 50
@@ -66,10 +69,9 @@ class Viewer(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the stream."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self._asked = time.monotonic()
-        transport.write(
+        self.transport.write(
             f"GET /api/stream HTTP/1.1\r\nHost: {self._host}\r\nAccept: text/event-stream\r\n\r\n".encode()
         )
 
@@ -131,7 +133,16 @@ class Viewer(asyncio.BufferedProtocol):
             self.greeted.set_result(None)
 
 
-async def run(url: str, count: int, seconds: float) -> Counted:
+def deaf(host: str, port: int) -> socket.socket:
+    """One that asks and never reads, with little room for what comes."""
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    line.connect((host, port))
+    line.sendall(b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    return line
+
+
+async def run(url: str, count: int, seconds: float, more_deaf: int = 0) -> Counted:
     """Connect everyone, let it settle, and count for that long."""
     host, port = urlsplit(url).hostname or "", urlsplit(url).port or 0
     if host != "127.0.0.1" or not 0 < count <= MOST:
@@ -144,6 +155,7 @@ async def run(url: str, count: int, seconds: float) -> Counted:
         async with asyncio.timeout(60):
             await asyncio.gather(*(loop.create_connection(lambda one=one: one, host, port) for one in lot))  # type: ignore[misc]
             await asyncio.gather(*(one.greeted for one in lot))
+    unread = [deaf(host, port) for _ in range(more_deaf)]
     await asyncio.sleep(SETTLE)
     counted.begin = time.monotonic()
     print("counting", flush=True)
@@ -154,6 +166,8 @@ async def run(url: str, count: int, seconds: float) -> Counted:
         if one.transport is not None:
             one.transport.abort()
     await asyncio.sleep(0)
+    for line in unread:
+        line.close()
     counted.connected = connected
     return counted
 
@@ -164,10 +178,11 @@ def main() -> int:
     parser.add_argument("url")
     parser.add_argument("count", type=int)
     parser.add_argument("seconds", type=float)
+    parser.add_argument("--deaf", type=int, default=0)
     chosen = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    counted = asyncio.run(run(chosen.url, chosen.count, chosen.seconds))
+    counted = asyncio.run(run(chosen.url, chosen.count, chosen.seconds, chosen.deaf))
     told = {
         "lags": counted.lags, "connects": counted.connects, "firsts": counted.firsts,
         "deliveries": counted.deliveries, "viewers": counted.connected, "refused": counted.refused,
