@@ -104,6 +104,14 @@ def frame(event_id: str, event: str, data: State, at_ms: int) -> bytes:
     return form % (at_ms, event_id.encode(), event.encode(), orjson.dumps(data))
 
 
+def until_next(period: float, took: float) -> float:
+    """Seconds from the end of a look that took so long to the next: looks begin ``period`` apart.
+
+    However long they take, some time is left for everything else.
+    """
+    return max(period - took, min(period, LEAST_PAUSE))
+
+
 def _in_a_thread(run: Callable[[], None]) -> None:
     threading.Thread(target=run, name="fanout", daemon=True).start()
 
@@ -275,8 +283,7 @@ class Fanout:
             while self._wanted():
                 began = self._clock.monotonic()
                 self.step()
-                took = self._clock.monotonic() - began
-                self._closing.wait(max(self._period - took, min(self._period, LEAST_PAUSE)))
+                self._closing.wait(until_next(self._period, self._clock.monotonic() - began))
         except Exception:
             # A fault of ours. Those who watch are sent away, come back, and so start this thread anew.
             log.exception("the stream's producer failed")
