@@ -314,6 +314,8 @@ class Viewer:
     write to it; that, ``place`` and ``ended`` change under the fanout's lock.
     """
 
+    __slots__ = ("_fanout", "_greeted", "ended", "outlet", "place", "waits", "wake")
+
     def __init__(self, fanout: Fanout, place: int | None, outlet: Outlet | None = None) -> None:
         self._fanout = fanout
         self._greeted = False

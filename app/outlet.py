@@ -53,7 +53,9 @@ NOTHING = Piece(b"")
 
 
 class Outlet:
-    """One viewer's socket. What ``offer`` did not get out is ``rest``, and goes out before anything else."""
+    """One viewer's socket. What ``offer`` did not get out is left, and goes out before anything else."""
+
+    __slots__ = ("_chunked", "_rest", "_socket", "_unread")
 
     def __init__(self, connection: socket.socket, *, chunked: bool, unread: float = UNREAD) -> None:
         self._socket, self._chunked, self._unread = connection, chunked, unread
