@@ -60,9 +60,10 @@ class Outlet:
     def __init__(self, connection: socket.socket, *, chunked: bool, unread: float = UNREAD) -> None:
         self._socket, self._chunked, self._unread = connection, chunked, unread
         self._rest: memoryview | None = None
-        with contextlib.suppress(OSError):  # not on a Unix socket
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
             # Who vanished without a word confirms nothing; the kernel would try for a quarter of an hour.
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1_000 * unread))
+            with contextlib.suppress(OSError):  # not on a Unix socket
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1_000 * unread))
 
     @property
     def unfinished(self) -> bool:
