@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from app import glance, reigns, shown, wire
 from app.fanout import Fanout, Full, State, pruned
+from app.outlet import UNREAD, outlet_of
 from app.scoreboard import of_state
 from app.scoreboard_watch import Scoreboard
 from app.services import Services
@@ -24,22 +26,54 @@ NO_FEED = "0: 0: 0: 0:"
 """The feed's mark while nothing has happened."""
 
 
-def state_of(board: Board, arms: Scoreboard = Scoreboard()) -> State:  # noqa: B008 - it is frozen
+class Tiles:
+    """The tasks' part of the state. A task of which nothing changed keeps its very object.
+
+    That saves making it, and comparing it (``fanout.diff`` looks no further into what is one and the same).
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[tuple[Any, ...], State]] = {}
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def of(self, board: Board) -> dict[str, State]:
+        """By task id, without ``None``s."""
+        made = {}
+        for squad in board.squads:
+            for trooper in squad.replicas:
+                # All that it is made of.
+                parts = (trooper, squad.service, squad.alias, squad.manager_epoch)
+                last = self._last.get(trooper.id)
+                if last is None or last[0] != parts:
+                    tile = {**wire.replica(trooper), **shown.of_trooper(trooper, squad)}
+                    last = (parts, pruned(tile))
+                made[trooper.id] = last
+        self._last = made
+        return {task_id: tile for task_id, (_, tile) in made.items()}
+
+
+def state_of(
+    board: Board,
+    arms: Scoreboard = Scoreboard(),  # noqa: B008 - it is frozen
+    tiles: Tiles | None = None,
+) -> State:
     """The board as one nested object without ``None``s: what the page shows and the stream tells.
 
     ``services`` by full name, ``tasks`` by id, ``peers`` by name, ``rps``, ``haiku``, and in ``chat``,
     ``revolts``, ``feed`` and ``timeline`` a mark that changes when the chat, the handoffs, what happened or
     who leads does (their lines are fragments of their own). ``swarm`` is all of it in one line. Whole
-    seconds, so that time alone does not make a new state more often than that.
+    seconds, so that time alone does not make a new state more often than that. ``tiles``: whoever asks again
+    keeps them, for what does not change between two boards.
     """
-    services, tasks = {}, {}
+    services = {}
     for squad in board.squads:
-        service = wire.swarm(squad)
-        for trooper, replica in zip(squad.replicas, service.pop("replicas"), strict=True):
-            tasks[trooper.id] = {**replica, **shown.of_trooper(trooper, squad)}
+        service = wire.swarm(replace(squad, replicas=()))
+        del service["replicas"]
         services[squad.service] = {**service, **shown.of_squad(squad)}
     throw = wire.rps(board)["state"] or {}
-    return pruned(
+    rest = pruned(
         {
             "rack": board.rack,
             "primary": board.primary,
@@ -55,7 +89,6 @@ def state_of(board: Board, arms: Scoreboard = Scoreboard()) -> State:  # noqa: B
             "health": glance.health(board),
             **of_state(arms),
             "services": services,
-            "tasks": tasks,
             "rps": {**throw, "interval_seconds": board.interval_seconds},
             "haiku": wire.haiku(board)["haiku"],
             "chat": _mark(board.chat),
@@ -66,6 +99,7 @@ def state_of(board: Board, arms: Scoreboard = Scoreboard()) -> State:  # noqa: B
             "load": wire.load_sample(board.load[-1]) if board.load else None,
         }
     )
+    return {"tasks": (Tiles() if tiles is None else tiles).of(board), **rest}
 
 
 def state_unknown(reason: str) -> State:
@@ -91,6 +125,7 @@ def _marks(board: Board) -> str:
 def producer(services: Services) -> Callable[[], State]:
     """What the fanout asks four times a second: the state now, built anew only when the board is new."""
     last: tuple[Board | None, Scoreboard, State] = (None, Scoreboard(), {})
+    tiles = Tiles()
 
     def produce() -> State:
         nonlocal last
@@ -100,7 +135,7 @@ def producer(services: Services) -> Callable[[], State]:
             return state_unknown(str(error))
         arms = services.scoreboard.seen()
         if board is not last[0]:
-            last = (board, arms, state_of(board, arms))
+            last = (board, arms, state_of(board, arms, tiles))
         elif arms != last[1]:
             last = (board, arms, {**last[2], **of_state(arms)})
         return last[2]
@@ -113,16 +148,17 @@ def fanout_of(services: Services) -> Fanout:
     return Fanout(producer(services), services.clock, cap=services.settings.sse_clients)
 
 
-def blueprint(fanout: Fanout) -> Blueprint:
-    """``GET /api/stream``."""
+def blueprint(fanout: Fanout, *, unread: float = UNREAD) -> Blueprint:
+    """``GET /api/stream``. ``unread``: seconds after which a viewer that does not read is let go."""
     routes = Blueprint("stream", __name__)
 
     @routes.get("/api/stream")
     def stream() -> Response:
         if request.method == "HEAD":
             return _event_stream(())
+        outlet = outlet_of(request.environ, unread=unread)
         try:
-            viewer = fanout.open(request.headers.get("Last-Event-ID"))
+            viewer = fanout.open(request.headers.get("Last-Event-ID"), outlet)
         except Full as error:
             response = jsonify(error=str(error), code="stream_full")
             response.status_code = 503

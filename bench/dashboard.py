@@ -1,39 +1,29 @@
-"""The dashboard at scale: a real browser, and a thousand viewers, against boards that are made up.
+"""The dashboard at scale: a real browser against boards that are made up; its viewers are in bench/sse.py.
 
 bench/board_generator.py serves the real page and stream; bench/frames.js says what a frame's time is.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import threading
-import time
 from statistics import median
-
-import urllib3
 
 from bench import assets
 from bench.figures import Figure, at_most, percentile
 from bench.frames import Frames, Heap, first_paints, frames, heap
 from bench.generator_process import generator
-from bench.rack import ROOT
 from clawbucket.cli.refusal import Refusal
 from tests.browser.chromium import NoBrowser, chromium
 
 TILES, MANY = 1_000, 5_000
-VIEWERS = 1_000
 MINUTES_ASKED = 30.0
 """The issue's bar on memory is for this long; a shorter run is only reported."""
 MINUTES = 3.0
 _FRAMES = 120
 _VISITS = 10
-_SECONDS = 20.0
 
 
 def measure(minutes: float = MINUTES, count: int = _FRAMES) -> list[Figure]:
-    """Frames of 1,000 and 5,000 tiles, first paint, memory over ``minutes``, assets, a thousand viewers."""
+    """Frames of 1,000 and 5,000 tiles, first paint, memory over ``minutes``, and assets."""
     try:
         with chromium() as browser:
             found = [Figure(f"in chromium {browser.version}: deltas a figure", count, "")]
@@ -54,53 +44,7 @@ def measure(minutes: float = MINUTES, count: int = _FRAMES) -> list[Figure]:
     found.append(
         at_most("assets, gzipped", total, "KB", assets.LARGEST / 1024, [float(n) for n in sizes.values()])
     )
-    return found + viewers()
-
-
-def viewers(count: int = VIEWERS, seconds: float = _SECONDS, tiles: int = TILES) -> list[Figure]:
-    """How late that many viewers of one replica hear, and what /readyz (its health) takes meanwhile."""
-    with generator(tiles) as url:
-        command = [sys.executable, "-m", "bench.viewers", url, str(count), str(seconds)]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        try:
-            if process.stdout is None or process.stdout.readline().strip() != "counting":
-                raise AssertionError(f"{count} viewers could not be connected")
-            health = _health(f"{url}/readyz", seconds)
-            said, _ = process.communicate(timeout=60)
-        finally:
-            process.kill()
-            process.wait()
-    told = json.loads(said)
-    lags = told["lags"]
-    name = f"{count} viewers of {tiles} tiles"
-    return [
-        Figure(
-            f"{name}: event lag, median",
-            median(lags),
-            "ms",
-            raw=[percentile(lags, n / 100) for n in range(101)],
-        ),
-        at_most(f"{name}: event lag, p99", percentile(lags, 0.99), "ms", 500.0, [max(lags)]),
-        at_most(f"{name}: health (/readyz), p99", percentile(health, 0.99), "ms", 100.0, health),
-        at_most(f"{name}: cut off", float(count - told["viewers"]), "", 0.0, [float(told["viewers"])]),
-        Figure(f"{name}: sent", told["bytes"] / seconds / 1e6, "MB/s"),
-    ]
-
-
-def _health(url: str, seconds: float) -> list[float]:
-    """Milliseconds of each answer: ten a second on new connections, as a load balancer asks."""
-    took: list[float] = []
-    pause, until = threading.Event(), time.monotonic() + seconds
-    while time.monotonic() < until:
-        http = urllib3.PoolManager(timeout=10.0, retries=False)
-        began = time.monotonic()
-        status = http.request("GET", url).status
-        took.append(1_000 * (time.monotonic() - began))
-        http.clear()
-        if status != 200:
-            raise AssertionError(f"{url} answered {status}")
-        pause.wait(0.1)
-    return took
+    return found
 
 
 def _frames(name: str, looked: Frames, bar: float, tail: float | None = None) -> list[Figure]:

@@ -19,7 +19,8 @@ Examples:
   ./claw bench revolt                   handoffs between two racks of its own
   ./claw bench sim --troopers 100,1000  racks of packed troopers
   ./claw bench revolt-docker            those between the racks of ./claw racks --docker
-  ./claw bench dashboard --minutes 30   a browser on 1,000 and 5,000 tiles; 1,000 viewers
+  ./claw bench dashboard --minutes 30   a browser on 1,000 and 5,000 tiles
+  ./claw bench sse                      100, 1,000 and 2,000 viewers of one replica
 """,
 )
 @click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")

@@ -7,7 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from app.fanout import PING_EVERY, RETRY, Fanout, Full, State, Viewer, applied, diff, pruned
+from app.fanout import (
+    BACKLOG,
+    LEAST_PAUSE,
+    PING_EVERY,
+    RETRY,
+    Fanout,
+    Full,
+    State,
+    Viewer,
+    applied,
+    diff,
+    pruned,
+    until_next,
+)
 from tests.fakes import FakeClock
 
 LEAVES = st.one_of(
@@ -175,6 +188,33 @@ def test_a_slow_viewer_gets_the_whole_again():
         stage.say(n)
     client.read()
     assert (client.kinds, client.state) == (["snapshot", "snapshot"], {"n": 11})
+
+
+@pytest.mark.parametrize(
+    ("kept", "kinds"), [(0, ["snapshot"]), (3 * BACKLOG, ["delta", "delta"])], ids=["small", "large"]
+)
+def test_a_long_backlog_is_told_as_the_whole_where_that_is_less(kept: int, kinds: list[str]):
+    """Who missed more than BACKLOG bytes gets what is shorter: all that it missed, or the whole picture."""
+    stage = Stage()
+    client = Client(stage.fanout.open())
+    stage.say(1)
+    client.read()
+    for mark in "xyz":
+        stage.state = {"n": 1, "news": mark * BACKLOG, "kept": "k" * kept}
+        stage.fanout.step()
+        if mark == "x":
+            client.read()
+            client.kinds.clear()
+    client.read()
+    assert client.kinds == kinds
+    assert client.state == stage.state
+
+
+def test_looks_begin_a_period_apart_however_long_they_take():
+    """What a look takes does not delay the next, and some time is always left for others."""
+    assert until_next(0.25, 0.1) == pytest.approx(0.15)
+    assert until_next(0.25, 0.24) == until_next(0.25, 5.0) == LEAST_PAUSE
+    assert until_next(0.01, 5.0) == 0.01
 
 
 def test_resuming_within_the_ring():
