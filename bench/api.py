@@ -8,20 +8,16 @@ ratio: what the machine does meanwhile weighs on all three.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from statistics import median
 
 import urllib3
 
 from bench import load
 from bench.figures import Figure, at_least, at_most
-from bench.rack import ROOT, RunningRack, free_port, rack, wait_until
+from bench.rack import RunningRack, rack
+from bench.yardstick import yardstick
 
 _REPLICAS = 10
 """Of each of two services: twenty."""
@@ -81,21 +77,3 @@ def _engine_rate(running: RunningRack, http: urllib3.PoolManager, during: Callab
     before, started = calls(), time.monotonic()
     during()
     return (calls() - before) / (time.monotonic() - started)
-
-
-@contextmanager
-def yardstick(body: bytes) -> Iterator[str]:
-    """The URL of a server that returns those bytes, for the length of a block."""
-    port = free_port()
-    with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        Path(file.name).write_bytes(body)
-        command = [sys.executable, "-m", "bench.ready_bytes", f"127.0.0.1:{port}", file.name]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        http = urllib3.PoolManager(timeout=2.0, retries=False)
-        url = f"http://127.0.0.1:{port}/ready"
-        try:
-            wait_until("the yardstick answers", lambda: http.request("GET", url).status == 200)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(10)
