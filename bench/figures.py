@@ -53,6 +53,10 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
+def _readable(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def show(figures: list[Figure], console: Console, title: str = "clawbucket") -> None:
     """A table for people."""
     table = Table(title=title, title_justify="left")
@@ -62,5 +66,5 @@ def show(figures: list[Figure], console: Console, title: str = "clawbucket") -> 
     table.add_column("")
     for figure in figures:
         verdict = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}[figure.met]
-        table.add_row(figure.name, f"{figure.value:,.3g} {figure.unit}".strip(), figure.bar, verdict)
+        table.add_row(figure.name, f"{_readable(figure.value)} {figure.unit}".strip(), figure.bar, verdict)
     console.print(table)
