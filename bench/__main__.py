@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import api, dashboard, election, envelope, revolt, revolt_docker, sim, startup
+from bench import api, bus, dashboard, election, envelope, revolt, revolt_docker, sim, startup
 from bench.figures import Figure, show
 from clawbucket.cli.refusal import Refusal
 from clawbucket.settings import MOST_PACKED
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "startup": startup.measure,
     "api": api.measure,
     "election": election.measure,
+    "bus": bus.measure,
     "revolt": revolt.measure,
 }
 """Those that are taken when none is named."""
