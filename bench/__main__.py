@@ -69,9 +69,9 @@ def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tu
 def main(
     names: tuple[str, ...], as_json: bool, keep: Path | None, minutes: float, troopers: tuple[int, ...]
 ) -> None:
-    """Measure clawbucket on this machine: start-up, API, election, handoffs (all of them by default).
+    """Measure clawbucket on this machine: start-up, API, election, bus, handoffs (all of them by default).
 
-    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Three
+    Each starts racks of its own on free loopback ports and ends them. Takes about twelve minutes. Three
     must be named: revolt-docker measures the two racks that ./claw racks --docker has started, dashboard
     needs a chromium and six minutes more, and sim runs racks of thousands of packed troopers, two minutes
     for each size.

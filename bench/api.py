@@ -51,12 +51,12 @@ def measure(rounds: int = 5) -> list[Figure]:
     return [figure for size in (SMALL, LARGE) for figure in of_size(size, rounds)]
 
 
-def of_size(size: Size, rounds: int, seconds: float = _SECONDS) -> list[Figure]:
+def of_size(size: Size, rounds: int, seconds: float = _SECONDS, settle: float = _SETTLE) -> list[Figure]:
     """A rack of that size, ``rounds`` rounds of ``seconds`` for each of four targets."""
     http = urllib3.PoolManager(timeout=10.0, retries=False)
     with rack(*size.options) as running:
         running.wait_running(size.tiles, timeout=90.0)
-        time.sleep(_SETTLE)
+        time.sleep(settle)
         replica = f"http://{running.running(SERVICE)[0].address}/api/swarms"
         body = http.request("GET", replica).data
         with yardstick(body) as plain:

@@ -27,7 +27,7 @@ def test_api_measures_whole_answers_and_304s_beside_ready_ones():
     """Each in its turn; nobody is told anything but 200 and 304, and most who have the answer are told so."""
     before = mine()
     size = api.Size(4, ("--replicas", "2"), rate=0.6)
-    figures = api.of_size(size, rounds=2, seconds=0.5)
+    figures = api.of_size(size, rounds=2, seconds=0.5, settle=1.0)
     assert {figure.size for figure in figures} == {4}
     assert named(figures, "neither 200 nor 304").met
     assert named(figures, "of those answers 304").value > 50
