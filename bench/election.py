@@ -37,10 +37,7 @@ def measure(kills: int = 20, ends: int = 8, seconds: float = _SECONDS) -> list[F
     """SIGKILL and SIGTERM, each of the primary service's manager; the ways back; the traffic at rest."""
     with rack("--replicas", "3") as running:
         running.wait_running(6)
-        began = time.time()
-        killed = [takeover(running, settled(running), signal.SIGKILL).seconds for _ in range(kills)]
-        settled(running)
-        back = list(handed_back(running, began))
+        killed, back = _killed(running, kills)
         ended = [takeover(running, settled(running), signal.SIGTERM).seconds for _ in range(ends)]
         round_trips = cas_seconds(running.memcached_port())
     holds, cas = Timing().dead_after, median(round_trips)
@@ -60,6 +57,22 @@ def measure(kills: int = 20, ends: int = 8, seconds: float = _SECONDS) -> list[F
         Figure("killed, p50, in those", p50 / cas, ""),
         *_at_rest(seconds),
     ]  # fmt: skip
+
+
+def _killed(running: RunningRack, kills: int) -> tuple[list[float], list[float]]:
+    """Seconds of each takeover, and of each way back to the preferred one.
+
+    The logs are read after each: the rack keeps those of the last few dead only.
+    """
+    killed: list[float] = []
+    back: list[float] = []
+    manager = settled(running)
+    for _ in range(kills):
+        took = takeover(running, manager, signal.SIGKILL)
+        killed.append(took.seconds)
+        manager = settled(running)
+        back += handed_back(running, took.at)
+    return killed, back
 
 
 def handed_back(running: RunningRack, since: float) -> Iterator[float]:
