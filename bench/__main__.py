@@ -1,28 +1,30 @@
-"""``python -m bench``: measure, print a table or JSON, and exit 1 when a bar is missed."""
+"""``python -m bench``: measure, print tables or JSON, keep the JSON, and exit 1 when a bar is missed."""
 
 from __future__ import annotations
 
 import json
-import platform
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import click
-import psutil
 from rich.console import Console
 
-from bench import dashboard, failover, revolt, revolt_docker, sim, sse, startup, throughput
+from bench import api, bus, dashboard, election, envelope, revolt, revolt_docker, sim, sse, startup
 from bench.figures import Figure, show
 from clawbucket.cli.refusal import Refusal
 from clawbucket.settings import MOST_PACKED
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "startup": startup.measure,
-    "failover": failover.measure,
-    "throughput": throughput.measure,
+    "api": api.measure,
+    "election": election.measure,
+    "bus": bus.measure,
     "revolt": revolt.measure,
 }
+"""Those that are taken when none is named."""
 ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {
     "revolt-docker": revolt_docker.measure,
     "dashboard": dashboard.measure,
@@ -43,7 +45,16 @@ def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tu
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(sorted(BENCHES | ASKED_FOR)))
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON with every raw number instead of the table."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON instead of the tables: one object a bench, in a list where there are several.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write DIR/<name>.json instead of reports/bench/<time>-<name>.json.",
 )
 @click.option(
     "--minutes",
@@ -56,16 +67,16 @@ def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tu
     "--troopers", callback=_counts, default=",".join(map(str, sim.COUNTS)), show_default=True,
     help="How large the racks of sim are.",
 )  # fmt: skip
-def main(names: tuple[str, ...], as_json: bool, minutes: float, troopers: tuple[int, ...]) -> None:
-    """Measure clawbucket on this machine: start-up, failover, throughput, handoffs (all of them by default).
+def main(
+    names: tuple[str, ...], as_json: bool, keep: Path | None, minutes: float, troopers: tuple[int, ...]
+) -> None:
+    """Measure clawbucket on this machine: start-up, API, election, bus, handoffs (all of them by default).
 
-    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Four
+    Each starts racks of its own on free loopback ports and ends them. Takes about twelve minutes. Four
     must be named: revolt-docker measures the two racks that ./claw racks --docker has started, dashboard
     needs a chromium and six minutes more, sim runs racks of thousands of packed troopers, two minutes
     for each size, and sse has 2,000 viewers watch one replica, for three minutes.
     """
-    told = Console(stderr=True)
-    figures: list[Figure] = []
     chosen = (
         BENCHES
         | ASKED_FOR
@@ -74,23 +85,31 @@ def main(names: tuple[str, ...], as_json: bool, minutes: float, troopers: tuple[
             "sim": partial(sim.measure, troopers),
         }
     )
-    for name in names or BENCHES:
-        told.print(f"measuring {name} …", style="dim")
+    told = _measured({name: chosen[name] for name in names or BENCHES}, as_json=as_json, directory=keep)
+    if as_json:
+        click.echo(json.dumps(told if len(told) > 1 else told[0], indent=2))
+    sys.exit(any(figure["met"] is False for one in told for figure in one["figures"]))
+
+
+def _measured(
+    benches: dict[str, Callable[[], list[Figure]]], *, as_json: bool, directory: Path | None
+) -> list[dict[str, Any]]:
+    """Each one's envelope, shown and kept as soon as it is there: the next may fail."""
+    progress, envelopes = Console(stderr=True), []
+    for name, measure in benches.items():
+        progress.print(f"measuring {name} …", style="dim")
+        load_before = envelope.load_now()
         try:
-            figures += chosen[name]()
+            figures = measure()
         except Refusal as refusal:
             click.echo(f"bench: {refusal}", err=True)
             sys.exit(refusal.code)
-    if as_json:
-        machine = {
-            "cores": psutil.cpu_count(),
-            "python": platform.python_version(),
-            "system": platform.system(),
-        }
-        click.echo(json.dumps({"machine": machine, "figures": [f.as_json() for f in figures]}, indent=2))
-    else:
-        show(figures, Console())
-    sys.exit(any(figure.met is False for figure in figures))
+        envelopes.append(envelope.envelope(name, figures, load_before))
+        if not as_json:
+            show(figures, Console(), f"{name}, measured on this machine just now")
+        if directory is not None or not as_json:
+            click.echo(f"bench: its JSON is in {envelope.keep(envelopes[-1], directory)}", err=as_json)
+    return envelopes
 
 
 if __name__ == "__main__":

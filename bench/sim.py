@@ -48,10 +48,10 @@ def _of_size(count: int, pairs: int) -> list[Figure]:
         started = time.monotonic() - running.started
         bus = MemcachedBus("127.0.0.1", running.memcached_port())
         threading.Event().wait(_SETTLE)
-        before, packed, load = _stats(running.memcached_port()), _packed(running), Load.of(running)
+        before, packed, load = keys_asked(running.memcached_port()), packed_keys(running), Load.of(running)
         seen = _watch(bus, tasks)
-        after, cost = _stats(running.memcached_port()), load.since()
-        packed = [later - sooner for later, sooner in zip(_packed(running), packed, strict=True)]
+        after, cost = keys_asked(running.memcached_port()), load.since()
+        packed = [later - sooner for later, sooner in zip(packed_keys(running), packed, strict=True)]
         took = _takeovers(running, bus, pairs)
         memory = [process.memory_full_info().uss / 2**20 for process in load.of_kind("workers")]
     bar = count == 1000
@@ -248,7 +248,7 @@ class Load:
         """Of that rack's."""
         kinds: dict[str, list[psutil.Process]] = {}
         for process in running.left():
-            kinds.setdefault(_kind(process), []).append(process)
+            kinds.setdefault(kind_of(process), []).append(process)
         return cls(kinds)
 
     def of_kind(self, kind: str) -> list[psutil.Process]:
@@ -264,7 +264,8 @@ class Load:
         }
 
 
-def _kind(process: psutil.Process) -> str:
+def kind_of(process: psutil.Process) -> str:
+    """What a rack's process is: workers, fronts (a replica of its own), or a program by its name."""
     line, environment = process.cmdline(), process.environ()
     if "rack.packed" in line:
         return "workers"
@@ -286,7 +287,7 @@ def _seconds(processes: Iterable[psutil.Process]) -> float:
     return total
 
 
-def _packed(running: RunningRack) -> list[int]:
+def packed_keys(running: RunningRack) -> list[int]:
     """Keys that each worker has asked for so far, as it tells its engine every second."""
     token = (running.run_dir / "rack-token").read_text().strip()
     told = []
@@ -304,7 +305,7 @@ def _packed(running: RunningRack) -> list[int]:
     return told
 
 
-def _stats(port: int) -> int:
+def keys_asked(port: int) -> int:
     """Keys that memcached was asked to read and to write, so far."""
     with socket.create_connection(("127.0.0.1", port), timeout=2.0) as connection:
         connection.sendall(b"stats\r\n")

@@ -56,6 +56,7 @@ class _Seen:
     """What one refresh saw, on its way into the drawing."""
 
     snapshot: Snapshot
+    nodes: Mapping[str, str]
     values: Mapping[str, bytes]
     beats: Mapping[str, Heartbeat]
     fresh: Mapping[str, Freshness]
@@ -74,6 +75,8 @@ class BoardReader:
         self._last: dict[str, Any] = {}
         self._membership = Membership()
         self._watched: dict[str, _Watched] = {}
+        self._keys: tuple[tuple[Task, ...], list[str]] | None = None
+        self._drawn: dict[str, tuple[tuple[object, ...], Trooper]] = {}
         self._board: Board | None = None
         self._asked_at = float("-inf")
         self._answered_at = float("-inf")
@@ -118,7 +121,6 @@ class BoardReader:
         self.refreshes += 1
         self._down = None
         self._answered_at = self._asked_at = started
-        self._forget_the_ended()
         snapshot = self._value(codecs.SNAPSHOT, values)
         if snapshot is not None:
             self._board = self._versioned(self._draw(snapshot, values, started))
@@ -128,11 +130,18 @@ class BoardReader:
         asked = self._wanted()
         values = self._bus.get_many(asked)
         self._value(codecs.SNAPSHOT, values)
-        news = set(self._wanted()).difference(asked)
+        wanted = self._wanted()
+        if wanted is asked:
+            return values
+        self._forget_the_ended(wanted)
+        news = set(wanted).difference(asked)
         return {**values, **self._bus.get_many(news)} if news else values
 
     def _wanted(self) -> list[str]:
-        """The keys that the board is drawn from."""
+        """The keys that the board is drawn from: the same list while the tasks are the same."""
+        tasks = self._tasks()
+        if self._keys is not None and self._keys[0] is tasks:
+            return self._keys[1]
         wanted = [
             key.of() for key in (
                 keys.SNAPSHOT, keys.RPS_STATE, keys.RPS_INTERVAL, keys.HAIKU, keys.CHAT, keys.ARM_EVENTS,
@@ -141,8 +150,9 @@ class BoardReader:
         ]  # fmt: skip
         for service in self._settings.swarm_services:
             wanted += [keys.LEADER.of(service), keys.OVERRIDE.of(service)]
-        for task in self._tasks():
+        for task in tasks:
             wanted += [keys.HEARTBEAT.of(task.name), keys.SCORE.of(task.id), keys.WORDS.of(task.id)]
+        self._keys = (tasks, wanted)
         return wanted
 
     def _tasks(self) -> tuple[Task, ...]:
@@ -165,11 +175,12 @@ class BoardReader:
         self._last[key] = value
         return value
 
-    def _forget_the_ended(self) -> None:
+    def _forget_the_ended(self, keep: Iterable[str]) -> None:
         """Keep memory only of tasks that are still there."""
-        wanted = set(self._wanted())
+        wanted, here = set(keep), {task.id for task in self._tasks()}
         self._readers = {key: read for key, read in self._readers.items() if key in wanted}
         self._last = {key: value for key, value in self._last.items() if key in wanted}
+        self._drawn = {who: drawn for who, drawn in self._drawn.items() if who in here}
 
     def _versioned(self, drawn: Board) -> Board:
         before = self._board
@@ -193,7 +204,8 @@ class BoardReader:
         happened = self._value(codecs.EVENTS, values) or []
         load = self._now(codecs.LOAD, values) or []
         left = defectors(revolts, self._settings.label)
-        seen = _Seen(snapshot, values, beats, fresh, armed(events, beats.values()), left, now)
+        nodes = {node.id: node.hostname for node in snapshot.nodes}
+        seen = _Seen(snapshot, nodes, values, beats, fresh, armed(events, beats.values()), left, now)
         age = self._watch(keys.SNAPSHOT.of(), (snapshot.rack, snapshot.seq), now)
         return Board(
             version=0,
@@ -246,11 +258,21 @@ class BoardReader:
         )
 
     def _trooper(self, task: Task, seen: _Seen, *, manages: bool, confirmed: bool) -> Trooper:
+        """Drawn anew only where something of it is another: of thousands few change between two looks."""
         beat = seen.beats.get(task.id)
-        words = self._value(codecs.WORDS, seen.values, task.id) or _own_words(task.id)
+        words = self._value(codecs.WORDS, seen.values, task.id)
         score = self._value(codecs.SCORE, seen.values, task.id)
-        node = next((n.hostname for n in seen.snapshot.nodes if n.id == task.node_id), task.node_id)
-        return Trooper(
+        node = seen.nodes.get(task.node_id, task.node_id)
+        fresh = seen.fresh.get(task.id, Freshness.ALIVE)
+        arm, left = seen.arms.get(task.id, ArmState.OFF), task.id in seen.left
+        confirmed = manages and confirmed
+        facts = (task, beat, words, score, node, fresh, arm, left, manages, confirmed)
+        known = self._drawn.get(task.id)
+        if known is not None and known[0] == facts:
+            self._drawn[task.id] = (facts, known[1])  # the very objects of now: those compare at once
+            return known[1]
+        words = words or _own_words(task.id)
+        drawn = Trooper(
             id=task.id,
             slot=task.slot,
             state=task.state.value,
@@ -261,21 +283,23 @@ class BoardReader:
             name=name_of(task.id),
             color=color_of(task.id),
             is_manager=manages,
-            manager_confirmed=manages and confirmed,
+            manager_confirmed=confirmed,
             score=score if score is not None else (beat.score if beat else 0),
             three_words=words.text[: phrases.LONGEST_WORDS],
             words_source=words.source,
-            freshness=seen.fresh.get(task.id, Freshness.ALIVE),
-            arm=seen.arms.get(task.id, ArmState.OFF),
+            freshness=fresh,
+            arm=arm,
             round=beat.round if beat else 0,
             move=beat.move if beat else None,
             outcome=beat.outcome if beat else None,
             started_at=beat.started_at if beat else task.created_at,
             frozen=bool(beat and beat.frozen),
             from_rack=beat.from_rack[:LONGEST_LABEL] if beat else "",
-            defected=task.id in seen.left,
+            defected=left,
             agent=(beat.agent if beat else None) or Agent("unknown"),
         )
+        self._drawn[task.id] = (facts, drawn)
+        return drawn
 
     def _watch(self, key: str, version: object, now: float) -> float:
         return self._watched.setdefault(key, _Watched()).look(version, now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from clawbucket.cli import provision
@@ -15,22 +17,35 @@ from clawbucket.cli.steps import Step, module, run
 \b
 Examples:
   ./claw bench
-  ./claw bench --json > figures.json
+  ./claw bench startup                  ./claw up to six running tiles; a replica at rest
+  ./claw bench api --json > api.json    /api/swarms beside ready bytes from the same server
+  ./claw bench election                 managers killed and told to end, beside a CAS
+  ./claw bench bus                      what a trooper asks of memcached; the bus beside a socket
   ./claw bench revolt                   handoffs between two racks of its own
   ./claw bench sim --troopers 100,1000  racks of packed troopers
   ./claw bench revolt-docker            those between the racks of ./claw racks --docker
   ./claw bench dashboard --minutes 30   a browser on 1,000 and 5,000 tiles
   ./claw bench sse                      100, 1,000 and 2,000 viewers of one replica
+  ./claw bench api election --keep docs/figures
 """,
 )
 @click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
 @click.option("--minutes", type=float, help="How long dashboard watches its page's memory (default: 3).")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output instead of the tables.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write DIR/<name>.json; otherwise it goes to reports/bench/<time>-<name>.json.",
+)
 @click.option("--troopers", metavar="COUNTS", help="How large the racks of sim are, as in 100,1000.")
-def bench(names: tuple[str, ...], minutes: float | None, as_json: bool, troopers: str | None) -> None:
-    """Measure this machine's figures: throughput as ratios, takeover times, start and memory.
+def bench(
+    names: tuple[str, ...], minutes: float | None, as_json: bool, keep: Path | None, troopers: str | None
+) -> None:
+    """Measure this machine's figures: rates as ratios, takeover times, start and memory.
 
-    NAMEs choose single figures; without one all are taken, which needs some minutes and a quiet machine.
+    NAMEs choose single benches; without one all are taken that need only some minutes and a quiet machine.
+    Each prints a table, and writes JSON with the machine, the versions and every raw number.
     """
 
     def say(sentence: str) -> None:
@@ -41,5 +56,6 @@ def bench(names: tuple[str, ...], minutes: float | None, as_json: bool, troopers
         provision.chromium(say)
     watched = () if minutes is None else ("--minutes", f"{minutes:g}")
     sizes = () if troopers is None else ("--troopers", troopers)
-    arguments = (*(("--json",) if as_json else ()), *watched, *sizes, *names)
+    kept = () if keep is None else ("--keep", str(keep.absolute()))  # the bench runs in the clone's root
+    arguments = (*(("--json",) if as_json else ()), *kept, *watched, *sizes, *names)
     raise SystemExit(run(Step("bench", module("bench", *arguments))))

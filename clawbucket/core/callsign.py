@@ -7,6 +7,7 @@ of 4.5 % (the birthday bound); the slot and the id tell them apart.
 from __future__ import annotations
 
 import colorsys
+from functools import lru_cache
 from hashlib import sha256
 
 ADJECTIVES = tuple(
@@ -27,13 +28,18 @@ ANIMALS = tuple(
     ).split()
 )
 
+_REMEMBERED = 16_384
+"""Task ids whose name and colour are remembered: more than a board shows, and each look asks for them."""
 
+
+@lru_cache(maxsize=_REMEMBERED)
 def name_of(task_id: str) -> str:
     """The trooper's callsign, as ``Brave Otter``."""
     digest = sha256(task_id.encode()).digest()
     return f"{ADJECTIVES[digest[0] % len(ADJECTIVES)]} {ANIMALS[digest[1] % len(ANIMALS)]}"
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def color_of(task_id: str) -> str:
     """The trooper's colour as ``#rrggbb``: any hue, one saturation and lightness, so that none shouts."""
     digest = sha256(task_id.encode()).digest()

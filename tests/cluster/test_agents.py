@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from bench.failover import settled
+from bench.election import settled
 from bench.rack import RunningRack, rack, wait_until
 from clawbucket.core.callsign import name_of
 from tests.cluster.conftest import SECOND, SERVICE

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from bench.failover import settled
+from bench.election import settled
 from bench.figures import percentile
 from bench.rack import RunningRack, rack, wait_until
 from tests.cluster.conftest import SECOND, SERVICE

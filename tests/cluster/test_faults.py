@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from bench.failover import settled
+from bench.election import settled
 from bench.rack import RunningRack, wait_until
 from clawbucket import codecs, keys
 from clawbucket.bus.memcached import MemcachedBus

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.failover import settled, takeover
+from bench.election import settled, takeover
 from bench.rack import RunningRack, rack
 from clawbucket import codecs, keys
 from clawbucket.bus.memcached import MemcachedBus

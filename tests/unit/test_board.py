@@ -122,6 +122,17 @@ def test_the_version_rises_only_when_something_changed(hive):
     assert look.board(max_age=0).version == first.version + 1
 
 
+def test_only_what_changed_is_drawn_anew(hive):
+    """Of many troopers few change between two looks: the others are the very objects of before."""
+    look = reader(hive)
+    before = {t.id: t for squad in look.board().squads for t in squad.replicas}
+    changed = next(iter(before))
+    hive.bus.set(keys.SCORE.of(changed), b"77", 60)
+    after = {t.id: t for squad in look.board(max_age=0).squads for t in squad.replicas}
+    assert after[changed].score == 77
+    assert [who for who in after if after[who] is not before[who]] == [changed]
+
+
 def test_after_invalidate_the_next_look_asks_the_bus(hive):
     """Who has just changed something sees it."""
     look = reader(hive)
@@ -201,6 +212,7 @@ def test_memory_is_bounded_by_what_runs(hive):
         look.board()
         look.board(max_age=0)
     assert len(look._readers) <= 10 + 2 * 2 + 3 * len(hive.tasks)
+    assert len(look._drawn) <= len(hive.tasks)
 
 
 def event(number: int, state: ArmState) -> ArmEvent:
