@@ -12,7 +12,7 @@ import click
 import psutil
 from rich.console import Console
 
-from bench import dashboard, failover, revolt, revolt_docker, sim, startup, throughput
+from bench import dashboard, failover, mixed, revolt, revolt_docker, sim, startup, throughput
 from bench.figures import Figure, show
 from clawbucket.cli.refusal import Refusal
 from clawbucket.settings import MOST_PACKED
@@ -26,6 +26,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
 ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {
     "revolt-docker": revolt_docker.measure,
     "dashboard": dashboard.measure,
+    "mixed": mixed.measure,
     "sim": sim.measure,
 }
 """Those that need what runs already, a browser, or the whole machine for minutes."""
@@ -47,29 +48,29 @@ def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tu
 @click.option(
     "--minutes",
     type=click.FloatRange(0, 40),
-    default=dashboard.MINUTES,
-    show_default=True,
-    help="How long dashboard watches its page's memory; the bar on it is for 30.",
+    help="How long dashboard watches its page's memory [3; its bar is for 30] or mixed lasts [10].",
 )
 @click.option(
     "--troopers", callback=_counts, default=",".join(map(str, sim.COUNTS)), show_default=True,
     help="How large the racks of sim are.",
 )  # fmt: skip
-def main(names: tuple[str, ...], as_json: bool, minutes: float, troopers: tuple[int, ...]) -> None:
+def main(names: tuple[str, ...], as_json: bool, minutes: float | None, troopers: tuple[int, ...]) -> None:
     """Measure clawbucket on this machine: start-up, failover, throughput, handoffs (all of them by default).
 
-    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Three
+    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Four
     must be named: revolt-docker measures the two racks that ./claw racks --docker has started, dashboard
-    needs a chromium and six minutes more, and sim runs racks of thousands of packed troopers, two minutes
-    for each size.
+    needs a chromium and six minutes more, sim runs racks of thousands of packed troopers, two minutes
+    for each size, and mixed loads a rack for ten while its replicas are killed.
     """
+    asked = () if minutes is None else (minutes,)
     told = Console(stderr=True)
     figures: list[Figure] = []
     chosen = (
         BENCHES
         | ASKED_FOR
         | {
-            "dashboard": partial(dashboard.measure, minutes),
+            "dashboard": partial(dashboard.measure, *asked),
+            "mixed": partial(mixed.measure, *asked),
             "sim": partial(sim.measure, troopers),
         }
     )

@@ -19,11 +19,14 @@ Examples:
   ./claw bench revolt                   handoffs between two racks of its own
   ./claw bench sim --troopers 100,1000  racks of packed troopers
   ./claw bench revolt-docker            those between the racks of ./claw racks --docker
+  ./claw bench mixed                    200 users for ten minutes on a rack whose replicas are killed
   ./claw bench dashboard --minutes 30   a browser on 1,000 and 5,000 tiles; 1,000 viewers
 """,
 )
 @click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
-@click.option("--minutes", type=float, help="How long dashboard watches its page's memory (default: 3).")
+@click.option(
+    "--minutes", type=float, help="How long dashboard watches its page's memory [3], or mixed lasts [10]."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 @click.option("--troopers", metavar="COUNTS", help="How large the racks of sim are, as in 100,1000.")
 def bench(names: tuple[str, ...], minutes: float | None, as_json: bool, troopers: str | None) -> None:
