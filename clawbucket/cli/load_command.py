@@ -18,7 +18,7 @@ import click
 
 from clawbucket.cli import load_report, rundir
 from clawbucket.cli.children import ROOT
-from clawbucket.cli.options import port_option
+from clawbucket.cli.options import operators_token, port_option
 from clawbucket.cli.refusal import Refusal
 from clawbucket.settings import Settings
 from load import thresholds as limits
@@ -107,6 +107,10 @@ Examples:
 @click.option("--allow-chaos", is_flag=True, help="Also scale, cause outages, self-destruct and revolt.")
 @click.option("--token", metavar="TOKEN", help="What changes must show; better as CLAWBUCKET_TOKEN.")
 @click.option(
+    "--token-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="A file that holds it.",
+)  # fmt: skip
+@click.option(
     "--thresholds", type=click.Path(path_type=Path), help="A TOML file of limits [load/thresholds.toml]."
 )
 @click.option("--reports", type=click.Path(path_type=Path), help="Where the report goes [reports/<time>/].")
@@ -120,7 +124,9 @@ def load(**said: Any) -> None:
     --allow-chaos one more breaks things. Every answer is held to what must always be true. The report is
     written as HTML, CSV and JSON; the exit status is 0 when all limits held and 1 when one did not.
     """
-    token = said["token"] or Settings.from_env().token
+    if said["token"] and said["token_file"]:
+        raise Refusal("--token and --token-file both say what changes must show; give one of them")
+    token = said["token"] or operators_token(said["token_file"])
     test = planned(said, _host(said["host"], said["port"]))
     check(test, token)
     click.echo(f"claw: {test.host}, {test.shape}; the report goes to {test.reports}", err=True)
@@ -172,7 +178,9 @@ def check(test: LoadTest, token: str | None) -> None:
     told = _ask("POST", test.host, "/api/rps/config", {"interval_seconds": None}, token)
     if told.status == 401:
         wrong = "the token is not that rack's" if token else "changes need that rack's token"
-        raise Refusal(f"{wrong}: set CLAWBUCKET_TOKEN or --token, or only look with --tags read,sse")
+        raise Refusal(
+            f"{wrong}: give it by --token-file or CLAWBUCKET_TOKEN, or only look with --tags read,sse"
+        )
     if told.status == 403:
         reason = told.json.get("error", "") if isinstance(told.json, dict) else ""
         raise Refusal(
@@ -209,7 +217,13 @@ def _host(host: str | None, port: int | None) -> str:
         return run.urls["dashboard"].rstrip("/")
     if port is not None:
         raise Refusal("--port chooses a rack that runs here and --host names one anywhere; give one of them")
-    return (host if "://" in host else f"http://{host}").rstrip("/")
+    named = (host if "://" in host else f"http://{host}").rstrip("/")
+    base = "/".join(named.split("/", 3)[:3])
+    if base != named:
+        raise Refusal(
+            f"{host[:80]!r} names a page; --host gives the dashboard's address alone: --host {base}"
+        )
+    return named
 
 
 def _known(what: str, word: str, known: tuple[str, ...]) -> None:

@@ -38,9 +38,9 @@ _DOCKER_BUDGET = 60.0
 
 _MEGABYTES = 64
 _PIECE = 8_192
-"""Bytes of the pieces in which memcached keeps longer values. It gives each class of sizes pages of 1 MiB that
-it never takes back, and by default has classes up to 512 KiB: a list that fills up (chat, ARM events) leaves one
-in each class that it grew through: 33 MiB instead of 22 after 90 s of ./claw bench mixed."""
+"""Bytes of the pieces in which memcached keeps longer values. It gives each class of sizes pages of 1 MiB,
+which it never takes back, and has classes up to 512 KiB where nothing is said: a list that fills up leaves a
+page in each class that it grew through: 33 MiB instead of 22 after 90 s of ./claw bench mixed."""
 _CONNECTIONS = 4_096
 """20 replicas of two services with a pool of 16 connections each need under 700."""
 _SPARE_FILES = 64

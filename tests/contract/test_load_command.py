@@ -70,6 +70,8 @@ def rack(token: str | None = None) -> Act:
         (("--host", HOST, "--duration", "soon"), "'soon' is no duration; say 90s, 5m or 1h30m"),
         (("--host", HOST, "--thresholds", "/none.toml"), "/none.toml cannot be read"),
         (("--host", "ftp://x"), "no http:// or https:// address"),
+        (("--host", f"{HOST}/api/swarms"), f"gives the dashboard's address alone: --host {HOST}"),
+        (("--host", HOST, "--token", "a", "--token-file", __file__), "give one of them"),
     ],
 )
 def test_refusals_say_what_to_type(typed, words, says_):
@@ -191,6 +193,21 @@ def test_the_token_is_not_on_the_command_line(typed, serve: Serve, monkeypatch, 
     assert seen["environment"]["CLAWBUCKET_TOKEN"] == "right"
     for words in ("GET /, p95", "61 ms", "≤ 50 ms", "MISSED", "503 bus_down", "put back: x", "1 of 2 limits"):
         assert words in told, told
+
+
+def test_a_token_file_goes_before_the_environment(typed, serve: Serve, monkeypatch, tmp_path):
+    """As with ./claw up and ./claw swarm up; an empty one is told."""
+    monkeypatch.setenv("CLAWBUCKET_TOKEN", "wrong-" * 4)
+    monkeypatch.setattr(load_command, "attended", lambda _command, environment: seen.update(environment) or 2)
+    seen: dict[str, str] = {}
+    file, url = tmp_path / "token", serve(rack("right-" * 4)).url
+    file.write_text("right-" * 4 + "\n")
+    typed("--host", url, "--token-file", str(file))
+    assert seen["CLAWBUCKET_TOKEN"] == "right-" * 4
+    file.write_text("")
+    status, told = typed("--host", url, "--token-file", str(file))
+    assert status == 2
+    assert f"{file} must hold" in told
 
 
 REPORT = {
