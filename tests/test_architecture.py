@@ -159,7 +159,7 @@ def test_picoclaw_is_imported_where_agents_are_kept_only():
 
 
 def test_load_speaks_http_only():
-    """The Locust pack imports nothing else of ours; of ours only its commands do, and who reads its reports."""
+    """The Locust pack imports nothing else of ours; its commands and the reader of its reports import it."""
     ours = set(ROOMS) - {"load"}
     assert violations(lambda p, m: p.startswith("load/") and m.split(".", maxsplit=1)[0] in ours) == []
     users = ("clawbucket/cli/load_", "bench/mixed.py")

@@ -223,7 +223,7 @@ def test_the_script_says_that_it_needs_a_newer_python(scripted, tmp_path):
 
 
 def test_the_script_makes_what_is_missing_first(scripted, tmp_path):
-    """Test and lint want the locks of tests and load tests, load and bench mixed the latter; no other waits."""
+    """Test and lint want the locks of tests and load tests, load and bench mixed the latter."""
     (scripted.venv / "made-from-requirements-test.lock").unlink()
     tools = tmp_path / "tools"
     tools.mkdir()
