@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import api, bus, dashboard, election, envelope, revolt, revolt_docker, sim, sse, startup
+from bench import api, bus, dashboard, election, envelope, mixed, revolt, revolt_docker, sim, sse, startup
 from bench.figures import Figure, show
 from clawbucket.cli.refusal import Refusal
 from clawbucket.settings import MOST_PACKED
@@ -28,6 +28,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
 ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {
     "revolt-docker": revolt_docker.measure,
     "dashboard": dashboard.measure,
+    "mixed": mixed.measure,
     "sim": sim.measure,
     "sse": sse.measure,
 }
@@ -59,29 +60,30 @@ def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tu
 @click.option(
     "--minutes",
     type=click.FloatRange(0, 40),
-    default=dashboard.MINUTES,
-    show_default=True,
-    help="How long dashboard watches its page's memory; the bar on it is for 30.",
+    help="How long dashboard watches its page's memory [3; its bar is for 30] or mixed lasts [10].",
 )
 @click.option(
     "--troopers", callback=_counts, default=",".join(map(str, sim.COUNTS)), show_default=True,
     help="How large the racks of sim are.",
 )  # fmt: skip
 def main(
-    names: tuple[str, ...], as_json: bool, keep: Path | None, minutes: float, troopers: tuple[int, ...]
+    names: tuple[str, ...], as_json: bool, keep: Path | None, minutes: float | None, troopers: tuple[int, ...]
 ) -> None:
     """Measure clawbucket on this machine: start-up, API, election, bus, handoffs (all of them by default).
 
-    Each starts racks of its own on free loopback ports and ends them. Takes about twelve minutes. Four
+    Each starts racks of its own on free loopback ports and ends them. Takes about twelve minutes. Five
     must be named: revolt-docker measures the two racks that ./claw racks --docker has started, dashboard
     needs a chromium and six minutes more, sim runs racks of thousands of packed troopers, two minutes
-    for each size, and sse has 2,000 viewers watch one replica, for three minutes.
+    for each size, sse has 2,000 viewers watch one replica, for three minutes, and mixed loads a rack for ten
+    while its replicas are killed.
     """
+    asked = () if minutes is None else (minutes,)
     chosen = (
         BENCHES
         | ASKED_FOR
         | {
-            "dashboard": partial(dashboard.measure, minutes),
+            "dashboard": partial(dashboard.measure, *asked),
+            "mixed": partial(mixed.measure, *asked),
             "sim": partial(sim.measure, troopers),
         }
     )

@@ -84,20 +84,23 @@ class Figures:
         return next((e for e in self.entries if (e.method, e.name) == (SSE, LAG) and e.requests), None)
 
 
-def of(stats: Any) -> Figures:
-    """The figures in a ``locust.stats.RequestStats``."""
+def of(stats: Any, seconds: float) -> Figures:
+    """The figures in a ``locust.stats.RequestStats`` of a test of ``seconds``.
+
+    Locust's own seconds end with the last request, which is at once where viewers only watch.
+    """
     failures = [
         Failure(f"{e.method} {e.name}", reason(e.error), int(e.occurrences)) for e in stats.errors.values()
     ]
     failures.sort(key=lambda failure: -failure.count)
     total = stats.total
-    entries = [_entry(e) for e in stats.entries.values()]
+    entries = [_entry(e, seconds) for e in stats.entries.values()]
     return Figures(
-        seconds=max(0.0, (total.last_request_timestamp or 0) - total.start_time),
+        seconds=seconds,
         requests=total.num_requests,
         failed=total.num_failures,
         violations=sum(f.count for f in failures if f.reason.startswith(MARK)),
-        rate=total.total_rps,
+        rate=total.num_requests / seconds if seconds else 0.0,
         p95_ms=total.get_response_time_percentile(0.95),
         entries=sorted(entries, key=lambda e: (e.method == SSE, e.name, e.method)),
         failures=failures[:_MOST_FAILURES],
@@ -116,14 +119,14 @@ def reason(error: object) -> str:
     return said[at:].removesuffix("')").removesuffix('")') if at else said
 
 
-def _entry(entry: Any) -> Entry:
+def _entry(entry: Any, seconds: float) -> Entry:
     p50, p95, p99 = (float(entry.get_response_time_percentile(share)) for share in (0.5, 0.95, 0.99))
     return Entry(
         method=entry.method or "",
         name=entry.name,
         requests=entry.num_requests,
         failures=entry.num_failures,
-        rate=entry.total_rps,
+        rate=entry.num_requests / seconds if seconds else 0.0,
         median_ms=p50,
         p95_ms=p95,
         p99_ms=p99,

@@ -80,6 +80,8 @@ class Conductor:
         self._environment, self._limits = environment, limits
         self._options = environment.parsed_options
         self._run = ""
+        self._began: float | None = None
+        self._seconds: float | None = None
         self._before: Before | None = None
         self._teller: telling.Teller | None = None
         environment.events.test_start.add_listener(self.begin)
@@ -95,9 +97,12 @@ class Conductor:
         self._teller = telling.Teller(host, token, self._run)
         self._before = Before(host, token, interval=Operator in users, scale=Chaos in users)
         self._before.look()
+        self._began, self._seconds = time.monotonic(), None
 
     def end(self, **_: object) -> None:
         """Nobody is left, or is being told to leave."""
+        if self._began is not None and self._seconds is None:
+            self._seconds = time.monotonic() - self._began
         if self._before is not None:
             self._before.put_back()
 
@@ -105,7 +110,7 @@ class Conductor:
         """Judge, write the report, and decide how Locust ends."""
         self._environment.runner.quit()
         self.end()  # with workers, users may have been at it until now
-        measured = figures.of(self._environment.stats)
+        measured = figures.of(self._environment.stats, self._seconds or 0.0)
         verdicts = thresholds.judged(measured, self._limits)
         notes = list(self._before.notes) if self._before else []
         if self._teller and self._teller.problem:

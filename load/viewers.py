@@ -6,7 +6,7 @@ import random
 import re
 import time
 
-from locust import between, tag, task
+from locust import SequentialTaskSet, between, tag, task
 
 from load import figures
 from load.checked import Person, violated
@@ -25,9 +25,28 @@ _ASSET = re.compile(r'(?:src|href)="(/static/[^"?#]{1,200})')
 _MOST_ASSETS = 40
 
 
+class Visits(SequentialTaskSet):
+    """The page, then the stream, then the page again: in this order, whichever of them the tags leave."""
+
+    user: Viewer
+
+    @tag("read")
+    @task
+    def load_the_page(self) -> None:
+        """As one who comes."""
+        self.user.load_the_page()
+
+    @tag("sse")
+    @task
+    def watch(self) -> None:
+        """Until that one leaves."""
+        self.user.watch()
+
+
 class Viewer(Person):
     """Loads the page as a browser does, then watches the stream for a while, and again."""
 
+    tasks = [Visits]
     weight = 4
     wait_time = between(0.5, 2.0)
     tags = frozenset({"read", "sse"})
@@ -37,8 +56,6 @@ class Viewer(Person):
         self._watcher = Watcher()
         self._assets: list[str] = []
 
-    @tag("read")
-    @task(1)
     def load_the_page(self) -> None:
         """The page, and its scripts and styles; what the browser has already is only asked about."""
         page = self.read("/")
@@ -47,8 +64,6 @@ class Viewer(Person):
         for asset in self._assets:
             self.read(asset, "/static/*")
 
-    @tag("sse")
-    @task(3)
     def watch(self) -> None:
         """One visit: a stream, and another wherever one breaks off, going on where that ended."""
         leaves = time.monotonic() + random.uniform(*STAYS)  # noqa: S311 - no secret

@@ -25,12 +25,15 @@ Examples:
   ./claw bench sim --troopers 100,1000  racks of packed troopers
   ./claw bench revolt-docker            those between the racks of ./claw racks --docker
   ./claw bench dashboard --minutes 30   a browser on 1,000 and 5,000 tiles
+  ./claw bench mixed                    200 users for ten minutes on a rack whose replicas are killed
   ./claw bench sse                      100, 1,000 and 2,000 viewers of one replica
   ./claw bench api election --keep docs/figures
 """,
 )
 @click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
-@click.option("--minutes", type=float, help="How long dashboard watches its page's memory (default: 3).")
+@click.option(
+    "--minutes", type=float, help="How long dashboard watches its page's memory [3], or mixed lasts [10]."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output instead of the tables.")
 @click.option(
     "--keep",

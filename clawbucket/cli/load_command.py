@@ -10,15 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from clawbucket.cli import load_report, rundir
+from clawbucket.cli import load_report, ports_check, rundir
 from clawbucket.cli.children import ROOT
-from clawbucket.cli.options import port_option
+from clawbucket.cli.options import operators_token, port_option
+from clawbucket.cli.ports_check import Wanted
 from clawbucket.cli.refusal import Refusal
 from clawbucket.settings import Settings
 from load import thresholds as limits
@@ -27,6 +28,8 @@ from load.plain_http import Told, Unreachable, ask
 
 CHANGING = frozenset({"write", "chaos"})
 """Tags whose users change things, which may need the token."""
+WEB_PORT = 8_089
+"""The page's port where nobody says another; locust.conf has it too."""
 _LOOK = 5.0
 """Seconds that the rack has to say who it is."""
 
@@ -47,6 +50,7 @@ class LoadTest:
     allow_chaos: bool = False
     thresholds: Path | None = None
     web_port: int | None = None
+    master_port: int | None = None
 
     @property
     def changes(self) -> bool:
@@ -70,10 +74,17 @@ class LoadTest:
             *(("--tags", *self.tags) if self.tags else ()),
             "--host", self.host, "--shape", self.shape, *given, *quiet,
             *(("--allow-chaos",) if self.allow_chaos else ()),
-            *(("--master-bind-host", "127.0.0.1") if self.processes else ()),  # it would listen to everybody
+            *(self._among_processes() if self.processes else ()),
             "--reports", str(self.reports), "--html", str(self.reports / "report.html"),
             "--csv", str(self.reports / "stats"), "--json-file", str(self.reports / "requests"),
         )  # fmt: skip
+
+    def _among_processes(self) -> tuple[str, ...]:
+        """Where they meet: it would be one port for all tests of a machine, open to everybody."""
+        host = ("--master-bind-host", ports_check.LOOPBACK)
+        if self.master_port is None:
+            return host
+        return (*host, "--master-bind-port", str(self.master_port), "--master-port", str(self.master_port))
 
 
 @click.command(short_help="Load the rack, and see whether it keeps to its limits.", epilog="""
@@ -107,6 +118,10 @@ Examples:
 @click.option("--allow-chaos", is_flag=True, help="Also scale, cause outages, self-destruct and revolt.")
 @click.option("--token", metavar="TOKEN", help="What changes must show; better as CLAWBUCKET_TOKEN.")
 @click.option(
+    "--token-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="A file that holds it.",
+)  # fmt: skip
+@click.option(
     "--thresholds", type=click.Path(path_type=Path), help="A TOML file of limits [load/thresholds.toml]."
 )
 @click.option("--reports", type=click.Path(path_type=Path), help="Where the report goes [reports/<time>/].")
@@ -120,13 +135,21 @@ def load(**said: Any) -> None:
     --allow-chaos one more breaks things. Every answer is held to what must always be true. The report is
     written as HTML, CSV and JSON; the exit status is 0 when all limits held and 1 when one did not.
     """
-    token = said["token"] or Settings.from_env().token
+    if said["token"] and said["token_file"]:
+        raise Refusal("--token and --token-file both say what changes must show; give one of them")
+    token = said["token"] or operators_token(said["token_file"])
     test = planned(said, _host(said["host"], said["port"]))
     check(test, token)
+    page = None if test.headless else _page(test.web_port or WEB_PORT)
     click.echo(f"claw: {test.host}, {test.shape}; the report goes to {test.reports}", err=True)
+    if page:
+        click.echo(f"claw: open {page} and press Start; Ctrl-C here ends it and judges the test", err=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **({"CLAWBUCKET_TOKEN": token} if token else {})}
-    status = attended(test.command(), environment)
+    with ports_check.reserved() as port:
+        status = attended(replace(test, master_port=port).command(), environment)
     report = _report(test.reports, status)
+    if not report["asked"]["run"]:
+        raise Refusal("no test was begun, so there is nothing to judge; Start is on the page")
     load_report.show(report, test.reports)
     raise SystemExit(0 if report["held"] and status == 0 else 1)
 
@@ -172,7 +195,9 @@ def check(test: LoadTest, token: str | None) -> None:
     told = _ask("POST", test.host, "/api/rps/config", {"interval_seconds": None}, token)
     if told.status == 401:
         wrong = "the token is not that rack's" if token else "changes need that rack's token"
-        raise Refusal(f"{wrong}: set CLAWBUCKET_TOKEN or --token, or only look with --tags read,sse")
+        raise Refusal(
+            f"{wrong}: give it by --token-file or CLAWBUCKET_TOKEN, or only look with --tags read,sse"
+        )
     if told.status == 403:
         reason = told.json.get("error", "") if isinstance(told.json, dict) else ""
         raise Refusal(
@@ -209,7 +234,21 @@ def _host(host: str | None, port: int | None) -> str:
         return run.urls["dashboard"].rstrip("/")
     if port is not None:
         raise Refusal("--port chooses a rack that runs here and --host names one anywhere; give one of them")
-    return (host if "://" in host else f"http://{host}").rstrip("/")
+    named = (host if "://" in host else f"http://{host}").rstrip("/")
+    base = "/".join(named.split("/", 3)[:3])
+    if base != named:
+        raise Refusal(
+            f"{host[:80]!r} names a page; --host gives the dashboard's address alone: --host {base}"
+        )
+    return named
+
+
+def _page(port: int) -> str:
+    """Where Locust's page will be. Refusal: the port is taken."""
+    wanted = Wanted(port, "Locust's page", "--web-port, or do without: --headless")
+    for listener in ports_check.take(ports_check.LOOPBACK, [wanted]):
+        listener.close()
+    return ports_check.as_url(ports_check.LOOPBACK, port)
 
 
 def _known(what: str, word: str, known: tuple[str, ...]) -> None:

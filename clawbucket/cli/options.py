@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from clawbucket.cli.refusal import Refusal
 from clawbucket.ports import ClawError
-from clawbucket.settings import BadSetting, packed_replicas, variable_of
+from clawbucket.settings import BadSetting, Settings, environment, packed_replicas, variable_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,3 +74,11 @@ class SpeakingGroup(click.Group):
 def _speak(sentence: str, code: int) -> None:
     click.echo(f"claw: {sentence}", err=True)
     raise SystemExit(code)
+
+
+def operators_token(file: Path | None) -> str | None:
+    """What changes must show: of the file that an option names, before the environment. BadSetting."""
+    names = [variable_of(setting).name for setting in ("token", "token_file")]
+    here = environment({})
+    given = {name: here[name] for name in names if name in here}
+    return Settings.from_env({names[1]: str(file)} if file else given).token

@@ -16,7 +16,7 @@ from clawbucket.cli import swarm_image, swarm_preflight, swarm_progress, swarm_s
 from clawbucket.cli.announce import Terminal
 from clawbucket.cli.children import ROOT
 from clawbucket.cli.docker_cli import Docker, DockerFailed
-from clawbucket.cli.options import PORT, Setting
+from clawbucket.cli.options import PORT, Setting, operators_token
 from clawbucket.cli.ports_check import Wanted
 from clawbucket.cli.refusal import Refusal
 from clawbucket.cli.swarm_options import (
@@ -111,7 +111,7 @@ def up(name: str, **options: Any) -> None:
     begun = time.monotonic()
     docker = docker_here()
     told = _variables(name, options)
-    token, files = _token(options["token_file"]), (STACK_FILE, *options["files"])
+    token, files = operators_token(options["token_file"]), (STACK_FILE, *options["files"])
     manager = swarm_preflight.manager(docker, options["reach"])
     known = swarm_stack.look(docker, name)
     swarm_preflight.check_ports(docker, manager, _ports(options), own=known.ports if known else frozenset())
@@ -175,14 +175,6 @@ def _ports(options: Mapping[str, Any]) -> list[Wanted]:
             Wanted(port, "Ollama", "OLLAMA_PORT, or do without one of the stack's own: --no-ollama")
         )
     return wanted
-
-
-def _token(file: Path | None) -> str | None:
-    """The operator's: of the option before the environment. BadSetting where it is no token."""
-    names = [variable_of(setting).name for setting in ("token", "token_file")]
-    here = environment({})
-    given = {name: here[name] for name in names if name in here}
-    return Settings.from_env({names[1]: str(file)} if file else given).token
 
 
 def _image(docker: Docker, options: Mapping[str, Any], manager: Manager) -> str:

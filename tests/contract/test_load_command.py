@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 
 from bench.rack import free_port
 from clawbucket.cli import load_command, load_report
+from clawbucket.cli.children import ROOT
 from clawbucket.cli.load_command import LoadTest, attended, check, planned
 from clawbucket.cli.main import claw
 from clawbucket.cli.refusal import Refusal
@@ -70,6 +72,8 @@ def rack(token: str | None = None) -> Act:
         (("--host", HOST, "--duration", "soon"), "'soon' is no duration; say 90s, 5m or 1h30m"),
         (("--host", HOST, "--thresholds", "/none.toml"), "/none.toml cannot be read"),
         (("--host", "ftp://x"), "no http:// or https:// address"),
+        (("--host", f"{HOST}/api/swarms"), f"gives the dashboard's address alone: --host {HOST}"),
+        (("--host", HOST, "--token", "a", "--token-file", __file__), "give one of them"),
     ],
 )
 def test_refusals_say_what_to_type(typed, words, says_):
@@ -193,8 +197,64 @@ def test_the_token_is_not_on_the_command_line(typed, serve: Serve, monkeypatch, 
         assert words in told, told
 
 
+def test_a_token_file_goes_before_the_environment(typed, serve: Serve, monkeypatch, tmp_path):
+    """As with ./claw up and ./claw swarm up; an empty one is told."""
+    monkeypatch.setenv("CLAWBUCKET_TOKEN", "wrong-" * 4)
+    monkeypatch.setattr(load_command, "attended", lambda _command, environment: seen.update(environment) or 2)
+    seen: dict[str, str] = {}
+    file, url = tmp_path / "token", serve(rack("right-" * 4)).url
+    file.write_text("right-" * 4 + "\n")
+    typed("--host", url, "--headless", "--token-file", str(file))
+    assert seen["CLAWBUCKET_TOKEN"] == "right-" * 4
+    file.write_text("")
+    status, told = typed("--host", url, "--headless", "--token-file", str(file))
+    assert status == 2
+    assert f"{file} must hold" in told
+
+
+def test_a_taken_port_of_the_page_is_told_before_the_test(typed, serve: Serve, monkeypatch):
+    """Who has it, and the option for another; without the page nobody asks."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        url = serve(rack()).url
+        status, told = typed("--host", url, "--web-port", port)
+        assert status == 2
+        assert f"port {port} (Locust's page) is taken by" in told
+        assert "choose another with --web-port, or do without: --headless" in told
+        monkeypatch.setattr(load_command, "attended", lambda _command, _environment: 1)
+        assert "left no report" in typed("--host", url, "--web-port", port, "--headless")[1]
+
+
+def test_the_pages_port_is_locusts(typed, serve: Serve, monkeypatch, tmp_path):
+    """Where nothing is said; where it is, the command tells what to open, and what Ctrl-C does."""
+    conf = (ROOT / "locust.conf").read_text()
+    assert f"web-port = {load_command.WEB_PORT}" in conf
+    monkeypatch.setattr(load_command, "attended", lambda _command, _environment: 1)
+    page = free_port()
+    told = typed("--host", serve(rack()).url, "--web-port", str(page), "--reports", str(tmp_path / "a"))[1]
+    assert f"open http://127.0.0.1:{page} and press Start" in told
+
+
+def test_a_test_that_nobody_began_is_not_judged(typed, serve: Serve, monkeypatch, tmp_path):
+    """Status 2 where the page was left without Start: no table of what was not measured."""
+    out = tmp_path / "out"
+
+    def stand_in(_command, _environment) -> int:
+        out.mkdir()
+        (out / load_report.NAME).write_text(json.dumps({**REPORT, "asked": {"run": ""}}))
+        return 1
+
+    monkeypatch.setattr(load_command, "attended", stand_in)
+    status, told = typed("--host", serve(rack()).url, "--web-port", str(free_port()), "--reports", str(out))
+    assert (status, "MEASURED" in told) == (2, False)
+    assert "no test was begun" in told
+
+
 REPORT = {
     "held": False,
+    "asked": {"run": "20261127T120000Z"},
     "verdicts": [
         {"what": "requests", "measured": 1_234, "limit": 1, "unit": "", "held": True, "least": True},
         {"what": "GET /, p95", "measured": 61.0, "limit": 50.0, "unit": "ms", "held": False, "least": False},
@@ -217,7 +277,7 @@ def test_a_report_directory_must_be_empty(tmp_path):
 def test_no_report_is_told(typed, serve: Serve, monkeypatch, tmp_path):
     """Where Locust ended before it wrote one."""
     monkeypatch.setattr(load_command, "attended", lambda _command, _environment: 2)
-    status, told = typed("--host", serve(rack()).url, "--reports", str(tmp_path / "none"))
+    status, told = typed("--host", serve(rack()).url, "--headless", "--reports", str(tmp_path / "none"))
     assert status == 1
     assert "Locust ended with status 2 and left no report" in told
 

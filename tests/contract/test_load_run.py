@@ -77,6 +77,8 @@ def test_a_test_that_holds(url, tmp_path):
     assert set(report["asked"]["user_classes"]) == {"Viewer", "Poller", "Operator", "Chaos"}
     names = {f"{e['method']} {e['name']}" for e in figures["entries"]}
     assert names >= {"GET /api/swarms", "SSE connect", "SSE first event", "SSE event lag"}
+    pages = next(e for e in figures["entries"] if e["name"] == "/")["requests"]
+    assert pages >= 4  # each viewer begins with the page
     lag = next(e for e in figures["entries"] if e["name"] == "event lag")
     assert 0 <= lag["median_ms"] <= lag["p99_ms"] < 60_000
     assert ask("GET", url, "/api/rps").json["interval_seconds"] == before

@@ -223,7 +223,7 @@ def test_the_script_says_that_it_needs_a_newer_python(scripted, tmp_path):
 
 
 def test_the_script_makes_what_is_missing_first(scripted, tmp_path):
-    """Test and lint want the locks of tests and load tests too, load its own; others do not wait for them."""
+    """Test and lint want the locks of tests and load tests, load and bench mixed the latter."""
     (scripted.venv / "made-from-requirements-test.lock").unlink()
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -246,3 +246,5 @@ def test_the_script_makes_what_is_missing_first(scripted, tmp_path):
         f"{making} requirements.lock requirements-load.lock",
         "clawbucket: -P -m clawbucket load --headless",
     ]
+    assert typed("bench", "mixed", "--json")[0] == f"{making} requirements.lock requirements-load.lock"
+    assert typed("bench", "sim") == ["clawbucket: -P -m clawbucket bench sim"]

@@ -158,7 +158,7 @@ def test_violations_are_counted_by_their_mark(between_processes):
             for n, e in enumerate(told)
         }
     )
-    found = figures.of(stats)
+    found = figures.of(stats, 5.0)
     assert found.violations == 2
     assert [(f.reason, f.count) for f in found.failures] == [
         ("503 bus_down", 3),
@@ -169,8 +169,10 @@ def test_violations_are_counted_by_their_mark(between_processes):
 def test_figures_are_of_the_whole_test():
     """Requests, failures, seconds, and each kind of request; measures of viewers come last."""
     stats = Stats(entries={("e", "SSE"): StatsEntry("SSE", "event lag"), ("/", "GET"): StatsEntry()})
-    found = figures.of(stats)
+    found = figures.of(stats, 5.0)
     assert (found.seconds, found.requests, found.failed, found.failure_ratio) == (5.0, 10, 1, 0.1)
+    assert (found.rate, found.entries[0].rate) == (2.0, 2.0)
+    assert figures.of(stats, 40.0).rate == 0.25  # and not until the last request only
     assert [e.title for e in found.entries] == ["GET /", "SSE event lag"]
     assert found.lag
     assert (found.lag.median_ms, found.lag.p95_ms, found.lag.p99_ms, found.lag.max_ms) == (50, 95, 99, 70)
@@ -180,7 +182,7 @@ def test_nothing_happened():
     """Statistics without a request are zeros."""
     nothing = StatsEntry(num_requests=0, num_failures=0, total_rps=0.0, max_response_time=None)
     nothing.last_request_timestamp = None
-    found = figures.of(Stats(total=nothing))
+    found = figures.of(Stats(total=nothing), 0.0)
     assert (found.requests, found.failure_ratio, found.seconds, found.lag) == (0, 0.0, 0.0, None)
 
 
