@@ -12,7 +12,7 @@ import click
 import psutil
 from rich.console import Console
 
-from bench import dashboard, failover, revolt, revolt_docker, sim, startup, throughput
+from bench import dashboard, failover, gateway, revolt, revolt_docker, sim, startup, throughput
 from bench.figures import Figure, show
 from clawbucket.cli.refusal import Refusal
 from clawbucket.settings import MOST_PACKED
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "startup": startup.measure,
     "failover": failover.measure,
     "throughput": throughput.measure,
+    "gateway": gateway.measure,
     "revolt": revolt.measure,
 }
 ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {

@@ -22,11 +22,15 @@ _DEADLINE = 60.0
 
 @dataclass(slots=True)
 class Result:
-    """One run: answers in ``seconds``, their latencies in seconds, and how many were not 200."""
+    """One run: answers in ``seconds``, their latencies in seconds, and how many were neither 200 nor 304.
+
+    ``unchanged``: how many were 304.
+    """
 
     seconds: float
     latencies: list[float] = field(default_factory=list)
     failures: int = 0
+    unchanged: int = 0
 
     @property
     def rate(self) -> float:
@@ -40,10 +44,14 @@ class Result:
 
 
 class _Connection(asyncio.Protocol):
-    """One keep-alive connection in a closed loop until ``until``."""
+    """One keep-alive connection in a closed loop until ``until``.
 
-    def __init__(self, request: bytes, result: Result, until: float) -> None:
-        self._request, self._result, self._until = request, result, until
+    ``revalidate``: it keeps the last answer's ETag, and asks whether that still holds.
+    """
+
+    def __init__(self, request: bytes, result: Result, until: float, *, revalidate: bool) -> None:
+        self._head, self._result, self._until, self._revalidate = request, result, until, revalidate
+        self._request = request + b"\r\n"
         self._buffer = b""
         self._missing = -1
         self._sent_at = 0.0
@@ -66,7 +74,7 @@ class _Connection(asyncio.Protocol):
             at = head.find(b"content-length:")
             length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
             self._missing = length - (len(self._buffer) - end - 4)
-            self._result.failures += head[9:12] != b"200"
+            self._judge(head)
         else:
             self._missing -= len(data)
         if self._missing <= 0:
@@ -76,6 +84,16 @@ class _Connection(asyncio.Protocol):
                 self._transport.close()
             else:
                 self._ask()
+
+    def _judge(self, head: bytes) -> None:
+        status = head[9:12]
+        unchanged = self._revalidate and status == b"304"
+        self._result.unchanged += unchanged
+        self._result.failures += not unchanged and status != b"200"
+        at = head.find(b"\r\netag:") if self._revalidate else -1
+        if at >= 0:
+            etag = head[at + 7 :].split(b"\r\n", 1)[0].strip()
+            self._request = self._head + b"If-None-Match: " + etag + b"\r\n\r\n"
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         """A connection that is cut before its time is a failure."""
@@ -91,24 +109,28 @@ class _Connection(asyncio.Protocol):
             self._transport.write(self._request)
 
 
-def run(url: str, *, connections: int = CONNECTIONS, seconds: float = 3.0) -> Result:
+def run(
+    url: str, *, connections: int = CONNECTIONS, seconds: float = 3.0, revalidate: bool = False
+) -> Result:
     """Load ``url`` (loopback only) for that long over that many connections."""
-    return asyncio.run(asyncio.wait_for(_run(url, connections, seconds), _DEADLINE))
+    return asyncio.run(asyncio.wait_for(_run(url, connections, seconds, revalidate), _DEADLINE))
 
 
-async def _run(url: str, connections: int, seconds: float) -> Result:
+async def _run(url: str, connections: int, seconds: float, revalidate: bool) -> Result:
     parts = urlsplit(url)
     if parts.hostname not in {"127.0.0.1", "localhost", "::1"} or parts.port is None:
         raise ValueError(f"the load goes to this machine only, by port; {url} is elsewhere")
     request = (
-        f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.hostname}:{parts.port}\r\nAccept: */*\r\n\r\n"
+        f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.hostname}:{parts.port}\r\nAccept: */*\r\n"
     ).encode()
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     result = Result(seconds)
     made = [
         await loop.create_connection(
-            lambda: _Connection(request, result, started + seconds), parts.hostname, parts.port
+            lambda: _Connection(request, result, started + seconds, revalidate=revalidate),
+            parts.hostname,
+            parts.port,
         )
         for _ in range(connections)
     ]
