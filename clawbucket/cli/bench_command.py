@@ -16,6 +16,7 @@ from clawbucket.cli.steps import Step, module, run
 Examples:
   ./claw bench
   ./claw bench --json > figures.json
+  ./claw bench gateway                  a replica straight and through the gateway
   ./claw bench revolt                   handoffs between two racks of its own
   ./claw bench sim --troopers 100,1000  racks of packed troopers
   ./claw bench revolt-docker            those between the racks of ./claw racks --docker
