@@ -2,8 +2,8 @@
 
 A WSGI server writes what an application yields, in the greenlet of that request. With a thousand viewers
 an event is then a thousand greenlets to wake and a thousand copies to frame, all before the next request
-is even accepted (docs/adr/0015). Here whoever has an event writes the same framed bytes to every socket
-that takes them at once, and only a viewer whose socket is full is left to its own greenlet.
+is even accepted (docs/adr/0014-one-writer.md). Here whoever has an event writes the same framed bytes to
+every socket that takes them at once, and only a viewer whose socket is full is left to its own greenlet.
 
 The server must have sent the head before. It is asked for two things that WSGI does not promise: the
 socket (gunicorn's ``gunicorn.socket``), and that it frames a body without a length as HTTP/1.1 says, in

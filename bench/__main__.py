@@ -12,7 +12,20 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import api, bus, dashboard, election, envelope, mixed, revolt, revolt_docker, sim, sse, startup
+from bench import (
+    api,
+    bus,
+    dashboard,
+    election,
+    envelope,
+    gateway,
+    mixed,
+    revolt,
+    revolt_docker,
+    sim,
+    sse,
+    startup,
+)
 from bench.figures import Figure, show
 from clawbucket.cli.refusal import Refusal
 from clawbucket.settings import MOST_PACKED
@@ -22,6 +35,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "api": api.measure,
     "election": election.measure,
     "bus": bus.measure,
+    "gateway": gateway.measure,
     "revolt": revolt.measure,
 }
 """Those that are taken when none is named."""

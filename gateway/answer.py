@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
+from typing import cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
 
 from gateway.errors import Fault, prefers_html, render
 
@@ -18,24 +20,23 @@ STALLED = 60.0
 """Seconds that a client may leave bytes unread before it is let go (nginx' send_timeout)."""
 
 
-class Answer(web.StreamResponse):
+class Answer:
     """A head and, where it is known already, the body. For a stream: ``begin``, then ``write``.
 
-    aiohttp's server calls ``prepare`` and ``write_eof`` once the handler returned it; every write raises
-    ConnectionError when the client is gone or has stalled.
+    aiohttp's server calls ``prepare`` and ``write_eof`` once the handler returned it, and reads
+    ``keep_alive``; it needs nothing else of a web.StreamResponse, whose fields and cookies would be made for
+    each answer in vain. Every write raises ConnectionError when the client is gone or has stalled.
     """
 
-    def __init__(self, status: int, head: bytes, body: bytes = b"", *, keep_alive: bool) -> None:
-        super().__init__(status=status)
-        self._unsent = head + body
-        self._stays = keep_alive
+    __slots__ = ("_chunked", "_ended", "_request", "_unsent", "keep_alive")
+
+    def __init__(self, head: bytes, body: bytes = b"", *, keep_alive: bool) -> None:
+        self._unsent = head + body if body else head
         self._request: web.BaseRequest | None = None
         self._ended = False
-
-    @property
-    def keep_alive(self) -> bool:
+        self._chunked = False
+        self.keep_alive = keep_alive
         """Whether the connection is good for another request afterwards."""
-        return self._stays
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Know where to write. Nothing is sent yet."""
@@ -48,17 +49,47 @@ class Answer(web.StreamResponse):
         await self.write(self._unsent)
         self._unsent = b""
         if chunked:
+            self._chunked = True
             request.writer.enable_chunking()
 
-    async def write(self, data: bytes | bytearray | memoryview) -> None:
+    async def write(self, data: bytes) -> None:
         """Send a part of the body, framed as the head said; waits while the client is behind."""
-        await self._within_patience(data, last=False)
+        request = self._told()
+        await _writer(request).write(data, drain=False)
+        if request.protocol.writing_paused:
+            await self._drained(request)
 
-    async def write_eof(self, data: bytes = b"") -> None:
+    async def write_eof(self) -> None:
         """Send what is unsent and end the body. A second call does nothing."""
-        if not self._ended:
-            self._ended = True
-            await self._within_patience(self._unsent + data, last=True)
+        if self._ended:
+            return
+        self._ended = True
+        request = self._told()
+        if self._unsent:
+            await _writer(request).write(self._unsent, drain=False)
+        if self._chunked or request.protocol.writing_paused:
+            await self._drained(request, last=True)
+
+    async def _drained(self, request: web.BaseRequest, *, last: bool = False) -> None:
+        """Wait until the client took most of what was written; the ``last`` part ends the chunks too.
+
+        Only where that is to be waited for is there a timer: most answers fit into the kernel's buffer.
+        """
+        try:
+            async with asyncio.timeout(STALLED):
+                if last:
+                    await request.writer.write_eof()
+                else:
+                    await request.writer.drain()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the client stopped reading") from None
+
+    def _told(self) -> web.BaseRequest:
+        if self._request is None:
+            raise RuntimeError("an answer is written after prepare() or begin()")
+        return self._request
 
     def cut(self, *, noticeably: bool = True) -> None:
         """The replica broke off: end the connection, so that the client cannot take the part for the whole.
@@ -67,7 +98,7 @@ class Answer(web.StreamResponse):
         waits for the connection's end (``noticeably=False``) notices only a reset.
         """
         self._ended = True
-        self._stays = False
+        self.keep_alive = False
         transport = self._request.transport if self._request is not None else None
         if transport is not None:
             if noticeably:
@@ -75,20 +106,10 @@ class Answer(web.StreamResponse):
             else:
                 transport.abort()
 
-    async def _within_patience(self, data: bytes | bytearray | memoryview, *, last: bool) -> None:
-        if self._request is None:
-            raise RuntimeError("an answer is written after prepare() or begin()")
-        writer = self._request.writer
-        try:
-            async with asyncio.timeout(STALLED):
-                if last:
-                    await writer.write_eof(bytes(data))
-                else:
-                    await writer.write(data)
-        except TimeoutError:
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise ConnectionResetError("the client stopped reading") from None
+
+def _writer(request: web.BaseRequest) -> StreamWriter:
+    """The writer as what it is, which can write without waiting."""
+    return cast("StreamWriter", request.writer)
 
 
 def local(
@@ -104,7 +125,7 @@ def local(
     if connection is not None:
         lines.append(f"Connection: {connection}")
     head = ("\r\n".join(lines) + "\r\n\r\n").encode()
-    return Answer(status, head, b"" if request.method == "HEAD" else body, keep_alive=stays)
+    return Answer(head, b"" if request.method == "HEAD" else body, keep_alive=stays)
 
 
 def refusal(request: web.BaseRequest, fault: Fault) -> Answer:

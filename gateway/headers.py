@@ -143,6 +143,41 @@ def as_upgrade(headers: CIMultiDict[str]) -> CIMultiDict[str]:
     return headers
 
 
+def request_head(
+    method: str,
+    target: str,
+    headers: CIMultiDict[str],
+    *,
+    host: str,
+    chunked: bool = False,
+    unsaid: bool = False,
+    last: bool = False,
+) -> bytes:
+    """The head of a request to a replica at ``host``, which is named where the client named none.
+
+    ``chunked``: a body follows whose length nobody knows. ``unsaid``: there is no body, and the method is
+    one that should say so (RFC 9110 section 8.6). ``last``: no other request follows on the connection.
+    BadHeader for a stray CR, LF or NUL, with which a client
+    could be made to send a second request.
+    """
+    lines = [f"{method} {target} HTTP/1.1"]
+    if "Host" not in headers:
+        lines.append(f"Host: {host}")
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if "Content-Length" not in headers:
+        if chunked:
+            lines.append("Transfer-Encoding: chunked")
+        elif unsaid:
+            lines.append("Content-Length: 0")
+    if last and "Connection" not in headers:
+        lines.append("Connection: close")
+    head = "\r\n".join(lines)
+    breaks = len(lines) - 1
+    if head.count("\r") != breaks or head.count("\n") != breaks or "\0" in head:
+        raise BadHeader("a header holds a control character")
+    return f"{head}\r\n\r\n".encode()
+
+
 def response_head(
     status: int,
     reason: str,

@@ -54,7 +54,7 @@ class Prober:
 
     async def _draining(self, replica: Replica) -> bool:
         url = f"http://{replica.address}/readyz"
-        async with self._upstreams.fresh.get(url, allow_redirects=False) as response:
+        async with self._upstreams.probes.get(url, allow_redirects=False) as response:
             if response.status != 503:
                 return False
             body = b""

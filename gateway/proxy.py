@@ -15,21 +15,21 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 import structlog
 from aiohttp import web
 from multidict import CIMultiDict
-from yarl import URL
 
 from clawbucket.ports import Clock
 from gateway.answer import Answer, connection_field
 from gateway.errors import Fault, no_replica, upstream_failed, upstream_timeout
+from gateway.exchange import UPSTREAM_ERRORS, Exchange
 from gateway.headers import (
     BadHeader,
     Framing,
     as_upgrade,
     framing_of,
+    request_head,
     request_headers,
     response_head,
     wants_websocket,
@@ -37,7 +37,7 @@ from gateway.headers import (
 from gateway.metrics import Metrics
 from gateway.routing import Replica, RetryBudget, Routes
 from gateway.uploads import Upload
-from gateway.upstreams import Upstreams
+from gateway.upstreams import Unreached, Upstreams
 from gateway.websockets import tunnel
 
 log = structlog.get_logger(__name__)
@@ -60,6 +60,8 @@ every one of them would be made anew, and the test would change what it measures
 
 _REPEATABLE = frozenset({"GET", "HEAD"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_BODILESS = _SAFE | {"TRACE"}
+"""Methods that say nothing of a body where there is none."""
 
 Reason = Literal["unreached", "draining", "died", "silent"]
 
@@ -121,6 +123,8 @@ class Proxy:
             return await self._travel(
                 _Trip(request, upload, target, headers, repeatable and not upgrade, upgrade, started)
             )
+        except BadHeader as error:
+            raise Fault(400, "bad_request", f"{error}.".capitalize()) from error
         except Fault as fault:
             if upload.abandoned:
                 fault.closes = True
@@ -191,57 +195,57 @@ class Proxy:
         """Ask this replica. _Failed when the client was sent nothing of what came of it."""
         method = trip.request.method
         mutates = method not in _SAFE and trip.request.path != UNREAD
-        pooled = trip.repeatable and not again
-        session = self._upstreams.kept if pooled else self._upstreams.fresh
         try:
-            response = await self._ask(session, trip, replica, patience)
-        except _Failed as failed:
-            if mutates and failed.reason != "unreached":
-                self._mutated_at = self._now()
-            raise
+            exchange = await Exchange.begin(
+                self._upstreams, replica.address, kept=trip.repeatable and not again
+            )
+        except Unreached as error:
+            fault = no_replica(f"The {self._kind} {replica.name} cannot be reached; ask again in a second.")
+            raise _Failed("unreached", fault, str(error)) from error
         try:
+            try:
+                await self._ask(exchange, trip, replica, patience)
+            except _Failed:
+                if mutates:
+                    self._mutated_at = self._now()
+                raise
             if replica.strikes:
                 self._routes.clear(replica)
-            if mutates and not 400 <= response.status < 500:
+            if mutates and not 400 <= exchange.status < 500:
                 self._mutated_at = self._now()
-            return await self._relay(trip, replica, response)
+            return await self._relay(trip, replica, exchange)
         finally:
-            response.close()
+            exchange.close()
 
-    async def _ask(
-        self, session: aiohttp.ClientSession, trip: _Trip, replica: Replica, patience: float
-    ) -> aiohttp.ClientResponse:
+    async def _ask(self, exchange: Exchange, trip: _Trip, replica: Replica, patience: float) -> None:
         """Send the request and wait for the head of the answer."""
-        upload = trip.upload
+        method, upload = trip.request.method, trip.upload
+        streams = upload.streams
         loop = asyncio.get_running_loop()
         # The time for the answer begins when the request is out; a stream's parts have their own limit.
-        limit = asyncio.timeout(None if upload.streams else patience)
+        limit = asyncio.timeout(None if streams else patience)
         answered = False
 
         def uploaded() -> None:
             if not answered:  # a replica may begin to answer before it heard everything
                 limit.reschedule(loop.time() + patience)
 
+        head = request_head(
+            method, trip.target, trip.headers, host=replica.address, chunked=streams,
+            unsaid=not upload.exists and method not in _BODILESS, last=not exchange.keep,
+        )  # fmt: skip
+        chunked = streams and trip.request.content_length is None
         try:
             async with limit:
-                response = await session.request(
-                    trip.request.method,
-                    URL(f"http://{replica.address}{trip.target}", encoded=True),
-                    headers=trip.headers,
-                    data=upload.data(uploaded),
-                    allow_redirects=False,
-                )
+                exchange.send(head, upload.data(uploaded), chunked=chunked, answered=method != "HEAD")
+                await exchange.hear()
                 answered = True
-                return response
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            fault = no_replica(f"The {self._kind} {replica.name} cannot be reached; ask again in a second.")
-            raise _Failed("unreached", fault, str(error)) from error
         except TimeoutError as error:
             if upload.fault is not None:
                 raise upload.fault from error
             fault = upstream_timeout(f"{self._kind} {replica.name}", patience, repeatable=trip.repeatable)
             raise _Failed("silent", fault, f"no answer within {patience:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except UPSTREAM_ERRORS as error:
             if upload.fault is not None:
                 raise upload.fault from error
             raise self._died(trip, replica, error) from error
@@ -250,28 +254,28 @@ class Proxy:
         fault = upstream_failed(f"{self._kind} {replica.name}", repeatable=trip.repeatable)
         return _Failed("died", fault, str(error) or type(error).__name__)
 
-    async def _relay(self, trip: _Trip, replica: Replica, response: aiohttp.ClientResponse) -> Answer:
+    async def _relay(self, trip: _Trip, replica: Replica, exchange: Exchange) -> Answer:
         """Send the replica's answer on: whole where it is small, else as it comes."""
-        request, status, length = trip.request, response.status, response.content_length
+        request, status, length = trip.request, exchange.status, exchange.length
         if status == 101:
-            return await self._switch(trip, replica, response)
+            return await self._switch(trip, replica, exchange)
         framing = framing_of(request.method, status, length, chunks=request.version >= (1, 1))
         body: bytes | None = b""
         if framing.has_body:
             small = length is not None and length <= WHOLE
-            body = await self._whole(trip, replica, response) if small else None
+            body = await self._whole(trip, replica, exchange) if small else None
         stays = request.keep_alive and framing is not Framing.CLOSE
         if trip.upgrade or trip.upload.abandoned:  # bytes may come that are no request
             stays = False
-        head = self._head(trip, replica, response, framing, connection_field(request, stays=stays))
+        head = self._head(trip, replica, exchange, framing, connection_field(request, stays=stays))
         if body is not None:
-            return Answer(status, head, body, keep_alive=stays)
-        answer = Answer(status, head, keep_alive=stays)
+            return Answer(head, body, keep_alive=stays)
+        answer = Answer(head, keep_alive=stays)
         await answer.begin(request, chunked=framing is Framing.CHUNKED)
         while True:
             try:
-                part = await response.content.readany()
-            except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError too
+                part = await exchange.content.readany()
+            except UPSTREAM_ERRORS as error:
                 self._metrics.cut.inc()
                 log.warning("answer cut", task=replica.name, path=request.raw_path[:200], detail=str(error))
                 answer.cut(noticeably=framing is not Framing.CLOSE)
@@ -280,27 +284,27 @@ class Proxy:
                 return answer
             await answer.write(part)
 
-    async def _switch(self, trip: _Trip, replica: Replica, response: aiohttp.ClientResponse) -> Answer:
+    async def _switch(self, trip: _Trip, replica: Replica, exchange: Exchange) -> Answer:
         """The replica goes on as a WebSocket: so does the client."""
         if not trip.upgrade:
             raise self._died(trip, replica, ValueError("it changed protocols unasked"))
-        head = self._head(trip, replica, response, Framing.EMPTY, connection="Upgrade")
-        return await tunnel(trip.request, response, head)
+        head = self._head(trip, replica, exchange, Framing.EMPTY, connection="Upgrade")
+        return await tunnel(trip.request, exchange.link, head)
 
     def _head(
         self,
         trip: _Trip,
         replica: Replica,
-        response: aiohttp.ClientResponse,
+        exchange: Exchange,
         framing: Framing,
         connection: str | None,
     ) -> bytes:
-        self._metrics.answered(trip.request.method, response.status, self._now() - trip.started)
+        self._metrics.answered(trip.request.method, exchange.status, self._now() - trip.started)
         try:
             return response_head(
-                response.status,
-                response.reason or "",
-                response.raw_headers,
+                exchange.status,
+                exchange.reason,
+                exchange.fields,
                 served_by=replica.name,
                 framing=framing,
                 connection=connection,
@@ -308,12 +312,12 @@ class Proxy:
         except BadHeader as error:
             raise self._died(trip, replica, error) from error
 
-    async def _whole(self, trip: _Trip, replica: Replica, response: aiohttp.ClientResponse) -> bytes:
+    async def _whole(self, trip: _Trip, replica: Replica, exchange: Exchange) -> bytes:
         try:
-            body = await response.read()
-        except (aiohttp.ClientError, OSError) as error:
+            body = await exchange.whole()
+        except UPSTREAM_ERRORS as error:
             raise self._died(trip, replica, error) from error
-        if response.status == 503 and says_draining(body):
+        if exchange.status == 503 and says_draining(body):
             fault = no_replica(f"The {self._kind} {replica.name} is about to end; ask again in a second.")
             raise _Failed("draining", fault, "draining")
         return body

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -116,7 +116,8 @@ class Server(web.Server):
     """aiohttp's low-level server: a client that goes away ends what was done for it."""
 
     def __init__(self, gateway: Gateway) -> None:
-        super().__init__(gateway.handle, handler_cancellation=True)
+        # An Answer has what aiohttp uses of a web.StreamResponse, and is none.
+        super().__init__(cast("Any", gateway.handle), handler_cancellation=True)
         self.gateway = gateway
 
     def __call__(self) -> web.RequestHandler:
@@ -143,7 +144,7 @@ class _Connection(web.RequestHandler):
         super().__init__(server, **limits)
         self._gateway = server.gateway
 
-    def handle_error(
+    def handle_error(  # type: ignore[override]  # an Answer is what aiohttp's server needs
         self,
         request: web.BaseRequest,
         status: int = 500,

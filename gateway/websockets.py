@@ -17,6 +17,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import StreamWriter
 
 from gateway.answer import Answer
+from gateway.upstreams import Link
 
 IDLE = 300.0
 """Seconds without a byte in either direction after which a WebSocket is closed."""
@@ -37,20 +38,17 @@ class _Bytes:
         self.reader.feed_eof()
 
 
-async def tunnel(request: web.BaseRequest, response: aiohttp.ClientResponse, head: bytes) -> Answer:
+async def tunnel(request: web.BaseRequest, link: Link, head: bytes) -> Answer:
     """Tell the client that the replica switched, then carry bytes until one end closes."""
-    answer = Answer(response.status, head, keep_alive=False)
+    answer = Answer(head, keep_alive=False)
     await answer.begin(request, chunked=False)
-    connection = response.connection
-    protocol = connection.protocol if connection is not None else None
-    if protocol is None:  # it switched and closed at once
+    if link.transport is None:  # it switched and closed at once
         answer.cut()
         return answer
-    protocol.read_timeout = None  # the tunnel has its own
-    down, up = _Bytes(protocol), _Bytes(request.protocol)
-    protocol.set_parser(down, down.reader)
+    down, up = _Bytes(link), _Bytes(request.protocol)
+    link.set_parser(down, down.reader)
     request.protocol.set_parser(cast("Any", up))
-    to_replica = StreamWriter(protocol, asyncio.get_running_loop())
+    to_replica = StreamWriter(link, asyncio.get_running_loop())
     await _carry((down.reader, answer.write), (up.reader, to_replica.write))
     return answer
 

@@ -21,6 +21,7 @@ Examples:
   ./claw bench api --json > api.json    /api/swarms beside ready bytes from the same server
   ./claw bench election                 managers killed and told to end, beside a CAS
   ./claw bench bus                      what a trooper asks of memcached; the bus beside a socket
+  ./claw bench gateway                  a replica straight and through the gateway
   ./claw bench revolt                   handoffs between two racks of its own
   ./claw bench sim --troopers 100,1000  racks of packed troopers
   ./claw bench revolt-docker            those between the racks of ./claw racks --docker
