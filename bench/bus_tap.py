@@ -113,16 +113,13 @@ class Tap:
 
 
 async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter, tally: Tally | None) -> None:
-    """What comes goes on at once; commands are counted as their lines are whole."""
+    """What comes is counted, commands as their lines are whole, and goes on: no answer comes before its count."""
     waiting, data = b"", 0
     with suppress(OSError):
         while piece := await source.read(_PIECE):
-            sink.write(piece)
-            await sink.drain()
-            if tally is None:
-                continue
-            waiting += piece
-            while True:
+            if tally is not None:
+                waiting += piece
+            while tally is not None:
                 if data:
                     cut = min(data, len(waiting))
                     waiting, data = waiting[cut:], data - cut
@@ -131,6 +128,8 @@ async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter, tal
                     break
                 data = tally.note(waiting[:end].decode().split())
                 waiting = waiting[end + 2 :]
+            sink.write(piece)
+            await sink.drain()
 
 
 @contextmanager
