@@ -105,15 +105,17 @@ class Tap:
             asyncio.create_task(_pass_on(client, command, tally)),
             asyncio.create_task(_pass_on(server, answer, None)),
         ]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        for writer in (command, answer):
-            writer.close()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for writer in (command, answer):
+                writer.close()
 
 
 async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter, tally: Tally | None) -> None:
-    """What comes is counted, commands as their lines are whole, and goes on: no answer comes before its count."""
+    """What comes is counted, then goes on: no answer comes before its count."""
     waiting, data = b"", 0
     with suppress(OSError):
         while piece := await source.read(_PIECE):
@@ -146,6 +148,7 @@ def tap(target: int) -> Iterator[Tap]:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.05)  # the connections that were closed are let go by the loop
 
     try:
         yield made
