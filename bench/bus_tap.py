@@ -105,24 +105,23 @@ class Tap:
             asyncio.create_task(_pass_on(client, command, tally)),
             asyncio.create_task(_pass_on(server, answer, None)),
         ]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        for writer in (command, answer):
-            writer.close()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for writer in (command, answer):
+                writer.close()
 
 
 async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter, tally: Tally | None) -> None:
-    """What comes goes on at once; commands are counted as their lines are whole."""
+    """What comes is counted, then goes on: no answer comes before its count."""
     waiting, data = b"", 0
     with suppress(OSError):
         while piece := await source.read(_PIECE):
-            sink.write(piece)
-            await sink.drain()
-            if tally is None:
-                continue
-            waiting += piece
-            while True:
+            if tally is not None:
+                waiting += piece
+            while tally is not None:
                 if data:
                     cut = min(data, len(waiting))
                     waiting, data = waiting[cut:], data - cut
@@ -131,6 +130,8 @@ async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter, tal
                     break
                 data = tally.note(waiting[:end].decode().split())
                 waiting = waiting[end + 2 :]
+            sink.write(piece)
+            await sink.drain()
 
 
 @contextmanager
@@ -147,6 +148,7 @@ def tap(target: int) -> Iterator[Tap]:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.05)  # the connections that were closed are let go by the loop
 
     try:
         yield made
