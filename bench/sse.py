@@ -1,6 +1,6 @@
 """The stream: how late 100, 1,000 and 2,000 viewers of one replica hear, and what its health takes meanwhile.
 
-The replica is bench/board_generator.py (1,000 made-up troopers, of which 5 % change every half second; the
+The replica is bench/board_generator.py (1,000 made-up troopers, of which 5 % change every 0.53 s; the
 real stream), the viewers are bench/viewers.py in a process of their own, and the limit is bench/sse_limit.py,
 which writes the same bytes to as many sockets without an application, in the same run.
 """
@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -28,6 +28,7 @@ import urllib3
 from bench.figures import Figure, at_most, percentile
 from bench.generator_process import generator
 from bench.rack import ROOT, free_port, wait_until
+from bench.sse_limit import TICK
 
 TILES = 1_000
 SIZES = (100, 1_000, 2_000)
@@ -57,15 +58,15 @@ def measure() -> list[Figure]:
     """Each size of crowd on a replica of its own, and beside it the limit."""
     with tempfile.TemporaryDirectory(prefix="claw-sse-") as directory:
         recorded = Path(directory, "stream")
-        with generator(TILES) as url:
+        with _replica() as url:
             recorded.write_bytes(record(url, _RECORDED))
         found: list[Figure] = []
         for count in SIZES:
-            with generator(TILES) as url:
+            with _replica() as url:
                 ours = watched(url, count, SECONDS)
             with _limit(recorded) as url:
                 found += figures(count, ours, watched(url, count, SECONDS))
-    with generator(TILES) as url:
+    with _replica() as url:
         lags = watched(url, BARRED, SECONDS, deaf=DEAF).told["lags"]
     name = f"{BARRED} viewers, and {DEAF} that do not read: event lag, p99"
     return [*found, _tail(name, lags, LAG_BAR, barred=True), _refusal()]
@@ -135,6 +136,10 @@ def record(url: str, seconds: float) -> bytes:
         body += answer.read1(65_536)
     connection.close()
     return bytes(body[: body.rindex(b"\n\n") + 2])
+
+
+def _replica() -> AbstractContextManager[str]:
+    return generator(TILES, "--tick", str(TICK))
 
 
 @contextmanager

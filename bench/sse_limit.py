@@ -14,9 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-from bench.board_generator import TICK
 from bench.viewers import DUE, MADE
 
+TICK = 0.53
+"""Seconds between two events: no multiple of a replica's look, so that each finds it at another moment."""
 LOT = 50
 """Written to between two looks of the loop at who else came."""
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
