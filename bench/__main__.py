@@ -12,7 +12,7 @@ import click
 import psutil
 from rich.console import Console
 
-from bench import dashboard, failover, revolt, revolt_docker, sim, startup, throughput
+from bench import dashboard, failover, revolt, revolt_docker, scaling, sim, startup, throughput
 from bench.figures import Figure, show
 from clawbucket.cli.refusal import Refusal
 from clawbucket.settings import MOST_PACKED
@@ -27,6 +27,7 @@ ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {
     "revolt-docker": revolt_docker.measure,
     "dashboard": dashboard.measure,
     "sim": sim.measure,
+    "scaling": scaling.measure,
 }
 """Those that need what runs already, a browser, or the whole machine for minutes."""
 
@@ -53,15 +54,15 @@ def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tu
 )
 @click.option(
     "--troopers", callback=_counts, default=",".join(map(str, sim.COUNTS)), show_default=True,
-    help="How large the racks of sim are.",
+    help="How large the racks of sim and scaling are.",
 )  # fmt: skip
 def main(names: tuple[str, ...], as_json: bool, minutes: float, troopers: tuple[int, ...]) -> None:
     """Measure clawbucket on this machine: start-up, failover, throughput, handoffs (all of them by default).
 
-    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Three
+    Each starts racks of its own on free loopback ports and ends them. Takes about eight minutes. Four
     must be named: revolt-docker measures the two racks that ./claw racks --docker has started, dashboard
-    needs a chromium and six minutes more, and sim runs racks of thousands of packed troopers, two minutes
-    for each size.
+    needs a chromium and six minutes more, sim runs racks of thousands of packed troopers, two minutes
+    for each size, and so does scaling, which watches what they cost at rest.
     """
     told = Console(stderr=True)
     figures: list[Figure] = []
@@ -71,6 +72,7 @@ def main(names: tuple[str, ...], as_json: bool, minutes: float, troopers: tuple[
         | {
             "dashboard": partial(dashboard.measure, minutes),
             "sim": partial(sim.measure, troopers),
+            "scaling": partial(scaling.measure, troopers),
         }
     )
     for name in names or BENCHES:

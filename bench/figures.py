@@ -12,7 +12,10 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. ``bar`` says what is asked for, in words; ``met`` whether it is; None: only reported."""
+    """One figure. ``bar`` says what is asked for, in words; ``met`` whether it is; None: only reported.
+
+    ``size``: the tiles, troopers or viewers that it was taken at, where it is one of several sizes.
+    """
 
     name: str
     value: float
@@ -20,21 +23,24 @@ class Figure:
     bar: str = ""
     met: bool | None = None
     raw: list[float] = field(default_factory=list)
+    size: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """For ``--json``: the raw numbers too."""
-        return asdict(self)
+        """For the JSON: the raw numbers too. Six digits of each, which is more than any measurement has."""
+        return asdict(self) | {"value": _short(self.value), "raw": [_short(value) for value in self.raw]}
 
 
-def at_least(name: str, values: list[float], unit: str, bar: float) -> Figure:
+def at_least(name: str, values: list[float], unit: str, bar: float, *, size: int | None = None) -> Figure:
     """The median of ``values``, which should not be below ``bar``."""
     value = median(values)
-    return Figure(name, value, unit, f">= {bar:g}", value >= bar, values)
+    return Figure(name, value, unit, f">= {bar:g}", value >= bar, values, size)
 
 
-def at_most(name: str, value: float, unit: str, bar: float, raw: list[float]) -> Figure:
+def at_most(
+    name: str, value: float, unit: str, bar: float, raw: list[float], *, size: int | None = None
+) -> Figure:
     """A figure that should not be above ``bar``."""
-    return Figure(name, value, unit, f"<= {bar:g}", value <= bar, raw)
+    return Figure(name, value, unit, f"<= {bar:g}", value <= bar, raw, size)
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -43,14 +49,22 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
 
 
-def show(figures: list[Figure], console: Console) -> None:
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _readable(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def show(figures: list[Figure], console: Console, title: str = "clawbucket") -> None:
     """A table for people."""
-    table = Table(title="clawbucket, measured on this machine just now", title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("figure")
     table.add_column("value", justify="right")
     table.add_column("bar")
     table.add_column("")
     for figure in figures:
         verdict = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}[figure.met]
-        table.add_row(figure.name, f"{figure.value:,.3g} {figure.unit}".strip(), figure.bar, verdict)
+        table.add_row(figure.name, f"{_readable(figure.value)} {figure.unit}".strip(), figure.bar, verdict)
     console.print(table)
