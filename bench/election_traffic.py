@@ -20,7 +20,7 @@ from clawbucket.clock import iso_of
 from clawbucket.codecs import Gate
 from clawbucket.loops.leadership import Leadership
 from clawbucket.loops.sight import Sight
-from clawbucket.ports import CasToken
+from clawbucket.ports import Bus, CasToken
 
 _SECONDS = 20.0
 _SETTLE = 5.0
@@ -60,7 +60,7 @@ class Asked:
 class CountingBus:
     """A Bus that counts what is asked of the one below it."""
 
-    def __init__(self, below: MemoryBus) -> None:
+    def __init__(self, below: Bus) -> None:
         self._below, self.asked = below, Asked()
 
     def _note(self, *values: bytes) -> None:

@@ -119,8 +119,11 @@ def _line(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
 
 
 def _at_least(cost: float, costs: Sequence[float]) -> float:
-    """A cost, or a thousandth of the largest: what is next to nothing does not weigh without end."""
-    return max(abs(cost), max(map(abs, costs)) / 1_000) or 1.0
+    """A cost, or a hundredth of the largest: what is next to nothing is noise, and must not weigh that much.
+
+    The kernel counts processor time by hundredths of a second: a whole small rack may take two of them.
+    """
+    return max(abs(cost), max(map(abs, costs)) / 100) or 1.0
 
 
 def _shares(fitted: Sequence[float], costs: Sequence[float]) -> list[float]:

@@ -57,7 +57,7 @@ def limits(fits: Mapping[str, Fit]) -> list[Limit]:
         by("processor: workers", 200.0, "one core for each of two", "the packed troopers' loops", "packed"),
         by("processor: gateway", 100.0, core, "the gateway at rest"),
         by("processor: aggregator", 100.0, core, "the aggregator at rest"),
-        by("processor: memcached", 100.0, core, "memcached's processor, packed at rest", "packed"),
+        by("processor: memcached", 400.0, "its four threads", "memcached's processor, packed", "packed"),
         by("bus: memory of the items", BUS_MEMORY, "memcached's 64 MiB", "the items on the bus"),
         by("bus: bytes from memcached", NETWORK, "1 Gbit/s", sends, "packed"),
         by("stream: bytes of a viewer", NETWORK / VIEWERS, "1 Gbit/s", watched),

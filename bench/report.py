@@ -146,6 +146,8 @@ def _taken(one: Kept) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in one.versions.items())
     load = one.machine.get("load_before")
     before = f" Load average before: {load}." if load is not None else ""
+    if load is not None and load > one.machine.get("cores", load):
+        before += " **The machine was busy with other work: take these anew on a quiet one.**"
     return f"Taken {one.taken} on: {_machine(one)}.{before} Versions: {versions}."
 
 

@@ -24,11 +24,16 @@ import urllib3
 
 from bench import election_traffic
 from bench.bus_stats import stats
+from bench.election_traffic import CountingBus
 from bench.figures import Figure
 from bench.rack import ROOT, RunningRack, rack, wait_until
 from bench.sim import COUNTS, SERVICE, Load
 from clawbucket import codecs, keys
+from clawbucket.board import BoardReader
 from clawbucket.bus.memcached import MemcachedBus
+from clawbucket.clock import SystemClock
+from clawbucket.codecs import Gate
+from clawbucket.settings import Settings
 
 VIEWERS = 20
 """How many more viewers are connected to see what each costs. At 5,000 troopers they take what a core has."""
@@ -132,6 +137,9 @@ def _sizes(running: RunningRack) -> tuple[bytes, list[Figure]]:
     """The snapshot as it is on the bus, and how large that, its JSON and the board are."""
     bus = MemcachedBus("127.0.0.1", running.memcached_port())
     raw = bus.get(keys.SNAPSHOT.of())
+    counting, clock = CountingBus(bus), SystemClock()
+    settings = Settings(service_name=SERVICE, swarm_services=(SERVICE,))
+    BoardReader(counting, Gate(clock), clock, settings).board(max_age=0.0)
     bus.close()
     if raw is None:
         raise AssertionError("no snapshot is on the bus")
@@ -140,6 +148,7 @@ def _sizes(running: RunningRack) -> tuple[bytes, list[Figure]]:
     return raw, [
         Figure("snapshot: as JSON", float(len(plain)), "B"),
         Figure("snapshot: on the bus", float(len(raw)), "B"),
+        Figure("board: bytes read for a look", float(counting.asked.bytes), "B"),
         Figure("board: /api/swarms", float(len(board)), "B"),
     ]
 
@@ -222,6 +231,7 @@ class Listener:
             Figure("stream: the first picture", float(self.first), "B"),
             Figure("stream: deltas", len(self.sizes) / seconds, "1/s"),
             Figure("stream: a delta, median", median(self.sizes or [0.0]), "B"),
+            Figure("stream: a delta, largest", max(self.sizes or [0.0]), "B"),
             Figure("stream: bytes of a viewer", self.heard / seconds, "B/s"),
         ]
 

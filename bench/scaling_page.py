@@ -41,7 +41,8 @@ STEPPED = frozenset({
     "snapshot: on the bus", "election: bytes of the leader", "election: bytes of a follower",
 })  # fmt: skip
 """Costs that are another line where a snapshot is long enough to be deflated on the bus."""
-_WORD = re.compile(r"\{\{(.+?)\}\}")
+_WORD = re.compile(r"\{\{(.+?)\}\}(B\b)?")
+"""A number that is asked for; bytes, where a B follows at once."""
 
 
 def fits_of(kept: Kept) -> tuple[dict[str, dict[int, float]], dict[str, Fit]]:
@@ -91,12 +92,13 @@ def body(kept: Kept, words: str) -> str:
     def put(found: re.Match[str]) -> str:
         kind, *names = found[1].split("|")
         try:
-            return numbers.kinds[kind](*names)
+            told = numbers.kinds[kind](*names)
         except (KeyError, ValueError, TypeError, StopIteration):
             raise Refusal(
                 f"docs/figures/scaling.md asks for {found[0]}, which is not there; it may ask for "
                 f"{', '.join(sorted(numbers.kinds))} of a cost that scaling.json has at three sizes"
             ) from None
+        return told if not found[2] else f"{told}B" if told[-1].isalpha() else f"{told} B"
 
     return _WORD.sub(put, words)
 
@@ -115,7 +117,7 @@ class Numbers:
         self.kinds: dict[str, Callable[..., str]] = {
             "table": self.table, "limits": self.limits, "plan": self.plan, "rack": self.rack,
             "all": self.all, "measured": self.measured, "at": self.at, "each": self.each,
-            "start": self.start, "together": self.together, "cores": self.cores, "memory": self.memory,
+            "start": self.start, "together": self.together, "cores": self.cores, "sizes": self.sizes,
         }  # fmt: skip
 
     def table(self, group: str) -> str:
@@ -171,10 +173,10 @@ class Numbers:
         found = self._plans[of]
         return short(found.racks * self._fits[cost].at(found.size) / 100)
 
-    def memory(self, of: str, cost: str) -> str:
-        """Of all troopers of the plan together, a cost that is of each."""
-        found = self._plans[of]
-        return short(found.racks * found.size * self._fits[cost].at(found.size))
+    def sizes(self) -> str:
+        """The sizes that were measured, in words."""
+        sizes = [f"{size:,}" for size in sorted({size for of in self._costs.values() for size in of})]
+        return f"{', '.join(sizes[:-1])} and {sizes[-1]}"
 
     def measured(self, cost: str, size: str) -> str:
         """As it was measured."""
@@ -203,7 +205,8 @@ def _fitted(found: Fit | None, of: Mapping[int, float]) -> str:
         return " | | | "
     low, high = (found.at(size) for size in (min(of), max(of)))
     sign = "+" if found.each >= 0 else "−"  # noqa: RUF001 - a minus sign, for people
-    line = f"{short(found.start)} {sign} {short(abs(found.each))}·{found.shape}"
+    begin = 0.0 if abs(found.start) < 1e-9 * abs(high) else found.start
+    line = f"{short(begin)} {sign} {short(abs(found.each))}·{found.shape}"
     if found.above is not None:
         above = found.above
         line += f"; from {round_down(found.step):,} on {short(above.start)} + {short(above.each)}·n"

@@ -69,6 +69,15 @@ def test_a_bench_has_its_words_command_machine_table_and_plot(root):
     assert page.index("What it is") < page.index("| rate |") < page.index("A slow thing")
 
 
+def test_a_busy_machine_is_told(root):
+    """Figures that were taken beside other work are not passed off as good ones."""
+    quiet = report.pages(root)[root / "docs/performance.md"]
+    write(root, "api", {**told(), "machine": {**MACHINE, "load_before": 15.8}})
+    busy = report.pages(root)[root / "docs/performance.md"]
+    assert "Load average before: 15.8. **The machine was busy" in busy
+    assert "busy" not in quiet
+
+
 def test_the_readme_keeps_all_but_its_block(root):
     """Which has what is held to a bar."""
     page = report.pages(root)[root / "README.md"]
