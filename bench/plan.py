@@ -46,7 +46,7 @@ def limits(fits: Mapping[str, Fit]) -> list[Limit]:
     def by(name: str, most: float, bound: str, what: str, of: str = "any") -> Limit:
         return Limit(what, bound, fits[name].limit(most), of)
 
-    follower = fits["election: bytes of a follower"]
+    follower, look = fits["election: bytes of a follower"], fits["board: bytes read for a look"]
     sends = "what memcached sends, packed troopers at rest"
     watched = f"what {VIEWERS:,} viewers of one front are sent"
     found = [
@@ -62,8 +62,8 @@ def limits(fits: Mapping[str, Fit]) -> list[Limit]:
         by("bus: bytes from memcached", NETWORK, "1 Gbit/s", sends, "packed"),
         by("stream: bytes of a viewer", NETWORK / VIEWERS, "1 Gbit/s", watched),
         Limit(
-            "what followers read for the election, each a replica of its own", "memcached's 1 Gbit/s",
-            where(lambda n: n * follower.at(n), NETWORK), "containers",
+            "what replicas of their own read, for the election ten times a second and for their boards once",
+            "memcached's 1 Gbit/s", where(lambda n: n * (follower.at(n) + look.at(n)), NETWORK), "containers",
         ),
         Limit("troopers of a sim service", "the setting's 10,000", MOST_PACKED, "packed"),
         Limit("addresses of the default overlay network", "a /24", SUBNET, "containers"),

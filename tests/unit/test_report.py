@@ -31,7 +31,8 @@ def costs(growth, sizes=(10, 100, 1_000, 5_000)) -> list[dict[str, object]]:
         "bus: bytes from memcached", "bus: memory of the items", "engine: calls", "processor: workers",
         "processor: fronts", "processor: rack manager", "processor: gateway", "processor: aggregator",
         "processor: memcached", "memory: a packed trooper", "snapshot: as JSON", "snapshot: on the bus",
-        "board: /api/swarms", "stream: a delta, median", "stream: bytes of a viewer",
+        "board: /api/swarms", "board: bytes read for a look",
+        "stream: a delta, median", "stream: bytes of a viewer",
         "viewers: the first one's, front", "election: bytes of a follower",
     ]  # fmt: skip
     return [
