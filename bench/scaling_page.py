@@ -38,7 +38,8 @@ PLOTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }  # fmt: skip
 """The plots by the names of their files."""
 STEPPED = frozenset({
-    "snapshot: on the bus", "election: bytes of the leader", "election: bytes of a follower",
+    "snapshot: on the bus", "board: bytes read for a look", "election: bytes of the leader",
+    "election: bytes of a follower",
 })  # fmt: skip
 """Costs that are another line where a snapshot is long enough to be deflated on the bus."""
 _WORD = re.compile(r"\{\{(.+?)\}\}(B\b)?")
@@ -112,7 +113,6 @@ class Numbers:
         self._plans = {
             "packed": plan(self._fits, "packed"),
             "containers": plan(self._fits, "containers", without="overlay network"),
-            "default": plan(self._fits, "containers"),
         }
         self.kinds: dict[str, Callable[..., str]] = {
             "table": self.table, "limits": self.limits, "plan": self.plan, "rack": self.rack,
