@@ -22,6 +22,7 @@ from bench import (
     mixed,
     revolt,
     revolt_docker,
+    scaling,
     sim,
     sse,
     startup,
@@ -45,6 +46,7 @@ ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {
     "mixed": mixed.measure,
     "sim": sim.measure,
     "sse": sse.measure,
+    "scaling": scaling.measure,
 }
 """Those that need what runs already, a browser, or the whole machine for minutes."""
 
@@ -78,18 +80,18 @@ def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tu
 )
 @click.option(
     "--troopers", callback=_counts, default=",".join(map(str, sim.COUNTS)), show_default=True,
-    help="How large the racks of sim are.",
+    help="How large the racks of sim and scaling are.",
 )  # fmt: skip
 def main(
     names: tuple[str, ...], as_json: bool, keep: Path | None, minutes: float | None, troopers: tuple[int, ...]
 ) -> None:
     """Measure clawbucket on this machine: start-up, API, election, bus, handoffs (all of them by default).
 
-    Each starts racks of its own on free loopback ports and ends them. Takes about twelve minutes. Five
+    Each starts racks of its own on free loopback ports and ends them. Takes about twelve minutes. Six
     must be named: revolt-docker measures the two racks that ./claw racks --docker has started, dashboard
     needs a chromium and six minutes more, sim runs racks of thousands of packed troopers, two minutes
-    for each size, sse has 2,000 viewers watch one replica, for three minutes, and mixed loads a rack for ten
-    while its replicas are killed.
+    for each size, and so does scaling, which watches what they cost at rest; sse has 2,000 viewers watch
+    one replica, for three minutes, and mixed loads a rack for ten while its replicas are killed.
     """
     asked = () if minutes is None else (minutes,)
     chosen = (
@@ -99,6 +101,7 @@ def main(
             "dashboard": partial(dashboard.measure, *asked),
             "mixed": partial(mixed.measure, *asked),
             "sim": partial(sim.measure, troopers),
+            "scaling": partial(scaling.measure, troopers),
         }
     )
     told = _measured({name: chosen[name] for name in names or BENCHES}, as_json=as_json, directory=keep)

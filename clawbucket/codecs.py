@@ -47,7 +47,7 @@ _DAY_MS = 86_400_000
 _LARGEST = 10**9
 _LONGEST_TEXT = 1_000
 _REMEMBERED_POISON = 1_024
-_DEFLATED_FROM = 200_000
+DEFLATED_FROM = 200_000
 """Bytes of a snapshot's JSON, some 450 tasks: far above what a rack of 20 replicas a service has."""
 _WORTH_REMEMBERING = 20_000
 """Bytes of a snapshot's JSON from which on the last one is kept for comparison."""
@@ -171,7 +171,7 @@ class SnapshotCodec(Codec[Snapshot]):
 
 def packed(plain: bytes) -> bytes:
     """JSON as it is, or deflated where it is long."""
-    return plain if len(plain) <= _DEFLATED_FROM else zlib.compress(plain, level=1)
+    return plain if len(plain) <= DEFLATED_FROM else zlib.compress(plain, level=1)
 
 
 def _inflated(raw: bytes) -> bytes:

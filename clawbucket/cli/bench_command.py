@@ -24,6 +24,7 @@ Examples:
   ./claw bench gateway                  a replica straight and through the gateway
   ./claw bench revolt                   handoffs between two racks of its own
   ./claw bench sim --troopers 100,1000  racks of packed troopers
+  ./claw bench scaling --keep docs/figures
   ./claw bench revolt-docker            those between the racks of ./claw racks --docker
   ./claw bench dashboard --minutes 30   a browser on 1,000 and 5,000 tiles
   ./claw bench mixed                    200 users for ten minutes on a rack whose replicas are killed
