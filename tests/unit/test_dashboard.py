@@ -43,7 +43,7 @@ OPTIONAL = {
     "peers": {"problem"},
     "services": {"error", "next_manager", "next_manager_slot"},
     "swarm": {"manager", "manager_confirmed", "epoch"},
-    "aggregator": {"problem", "silent_seconds"},
+    "aggregator": {"problem", "silent_since"},
     "rps": {"choice", "from", "round"},
     "": {"unknown", "stale_seconds", "snapshot_age_seconds", "engine_error", "agent_problem", "agent_mend"},
 }
