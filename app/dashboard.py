@@ -68,6 +68,7 @@ def blueprint(services: Services) -> Blueprint:
             arms=arms,
             aggregator=of_state(arms)["aggregator"],
             refresh=WITHOUT_SCRIPTS,
+            typed=services.board.typed(services.board.snapshot, _port(services)),
             **context(),
         )
         response = _html(html)
@@ -94,6 +95,12 @@ def blueprint(services: Services) -> Blueprint:
     for name, template in FRAGMENTS.items():
         routes.add_url_rule(f"/ui/{name}", name, partial(fragment, template))
     return routes
+
+
+def _port(services: Services) -> int | None:
+    """The port that this page was asked at, where other racks run beside this one: what is typed names it."""
+    found = request.host.rpartition(":")[2] if services.settings.all_peers else ""
+    return int(found) if found.isascii() and found.isdigit() and len(found) <= 5 else None
 
 
 Context = dict[str, Any]
