@@ -110,7 +110,7 @@ function label(gapsTold) {
     return known.length ? `${name} ${number(course.columns[id].at(-1))}, between ${number(Math.min(...known))} and ${number(Math.max(...known))}` : `${name} unknown`;
   });
   plot.setAttribute("aria-label", `Line chart of the last ${minutes} min. Now ${parts.join("; ")}. ${gapsTold}`);
-  if (chart && !keys.holds()) keys.slide();
+  if (!keys.holds()) keys.slide();
 }
 
 // -- chart -------------------------------------------------------------------------------------------------
@@ -180,7 +180,6 @@ function build() {
     }))],
     hooks: { drawClear: [hatch], setCursor: [(/** @type {any} */ u) => tell(u.cursor.idx)] },
   }, data(), plot);
-  keys.slide();
 }
 
 function draw() {
