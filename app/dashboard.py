@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, render_template, request
 
-from app import feed, reigns
+from app import elsewhere, feed, reigns
 from app.agent import asked_task
 from app.fanout import State
 from app.glossary import term_of
@@ -40,7 +40,7 @@ FRAGMENTS = {
 
 
 def blueprint(services: Services) -> Blueprint:
-    """``GET /``, ``/ui/squads``, ``/ui/talk``, and ``/ui/`` each of FRAGMENTS."""
+    """``GET /``, ``/ui/squads``, ``/ui/elsewhere``, ``/ui/talk``, and ``/ui/`` each of FRAGMENTS."""
     routes = Blueprint("dashboard", __name__)
     routes.add_app_template_global(term_of, "glossary_term")
     draw_once = _once_a_board()
@@ -69,6 +69,7 @@ def blueprint(services: Services) -> Blueprint:
             arms=arms,
             aggregator=of_state(arms)["aggregator"],
             refresh=WITHOUT_SCRIPTS,
+            typed=services.board.typed(services.board.snapshot, _port(services)),
             **context(),
         )
         response = _html(html)
@@ -80,6 +81,10 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/ui/squads")
     def squads() -> Response:
         return fragment("_squads.html", View.of(request.args).of_tiles)
+
+    @routes.get("/ui/elsewhere", endpoint="elsewhere")
+    def racks() -> Response:
+        return fragment("_elsewhere.html", View.of(request.args).of_tiles)
 
     @routes.get("/ui/talk")
     def talk() -> Response:
@@ -97,6 +102,12 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
+def _port(services: Services) -> int | None:
+    """The port that this page was asked at, where other racks run beside this one: what is typed names it."""
+    found = request.host.rpartition(":")[2] if services.settings.all_peers else ""
+    return int(found) if found.isascii() and found.isdigit() and len(found) <= 5 else None
+
+
 Context = dict[str, Any]
 
 
@@ -112,10 +123,13 @@ def _look(services: Services, view: View) -> tuple[Board | None, Callable[[], Co
 
 def _context(state: State, board: Board | None, view: View, services: Services) -> Context:
     label, clock = services.settings.label, services.clock
+    peers = board.peers if board and view.group == "rack" else ()
+    more = elsewhere.circumstances(peers)
+    racks = {name: {**peer, **more.get(name, {})} for name, peer in state["peers"].items()}
     return {
         "state": state,
         "view": view,
-        "sections": sections(state, view, label),
+        "sections": sections({**state, "peers": racks}, view, label, elsewhere.troopers_of(peers)),
         "density": view.drawn(len(state["tasks"])),
         "choices": {"group": GROUPS, "sort": SORTS, "density": DENSITIES},
         "chat": board.chat if board else (),

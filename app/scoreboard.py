@@ -13,7 +13,7 @@ def of_state(arms: Scoreboard) -> State:
     """What the stream tells of it: a mark that changes with the lines, and how the aggregator is."""
     return {
         "scoreboard": arms.mark,
-        "aggregator": pruned({"problem": arms.problem or None, "silent_seconds": arms.silent_seconds}),
+        "aggregator": pruned({"problem": arms.problem or None, "silent_since": arms.silent_since}),
     }
 
 

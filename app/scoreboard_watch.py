@@ -59,15 +59,16 @@ class _Said(BaseModel):
 class Scoreboard:
     """What is known of it. ``problem``: one sentence while something is wrong, "" while not.
 
-    ``silent_seconds``: for how long it has not answered; None while it does. ``lines`` are the first
-    ``MOST`` in the aggregator's order; ``events`` and ``count`` tell of all.
+    ``silent_since``: the moment from which on it has not answered (UTC, as a clock says it); None while it
+    does. A moment and not a number of seconds: that would be news to every viewer, every second. ``lines``
+    are the first ``MOST`` in the aggregator's order; ``events`` and ``count`` tell of all.
     """
 
     lines: tuple[Line, ...] = ()
     count: int = 0
     events: int = 0
     problem: str = ""
-    silent_seconds: int | None = None
+    silent_since: str | None = None
 
     @property
     def mark(self) -> str:
@@ -94,7 +95,6 @@ class ScoreboardWatch:
         self._lock = threading.Lock()
         self._asking = False
         self._asked_at: float | None = None
-        self._silent_since: float | None = None
         self._last = Scoreboard(problem=NOT_SET if url is None else NOT_YET)
 
     def seen(self) -> Scoreboard:
@@ -103,8 +103,7 @@ class ScoreboardWatch:
         if self._url is not None and self._due(now):
             self._spawn(self._look)
         with self._lock:
-            since = self._silent_since
-            return self._last if since is None else replace(self._last, silent_seconds=int(now - since))
+            return self._last
 
     def _due(self, now: float) -> bool:
         with self._lock:
@@ -114,6 +113,7 @@ class ScoreboardWatch:
             return True
 
     def _look(self) -> None:
+        asked_at = self._clock.iso()
         try:
             heard = self._heard()
         finally:
@@ -121,12 +121,11 @@ class ScoreboardWatch:
                 self._asking = False
         with self._lock:
             if isinstance(heard, Scoreboard):
-                self._last, self._silent_since = heard, None
+                self._last = heard
                 return
             # What was known stays, under a sentence that says what is wrong.
-            self._last = replace(self._last, problem=heard)
-            if self._silent_since is None:
-                self._silent_since = self._asked_at
+            since = self._last.silent_since or f"{asked_at[11:19]} UTC"
+            self._last = replace(self._last, problem=heard, silent_since=since)
 
     def _heard(self) -> Scoreboard | str:
         """The board, or why there is none."""

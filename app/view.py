@@ -7,8 +7,9 @@ a page is never refused for it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from app.fanout import State
@@ -78,7 +79,7 @@ class View:
 class Section:
     """Tiles under one heading. ``squad`` is the service's record where that is what they have in common.
 
-    ``peer`` is another rack's record: a section without tiles.
+    ``peer`` is another rack's record, and ``tasks`` are its troopers then.
     """
 
     id: str
@@ -88,8 +89,13 @@ class Section:
     peer: State | None = field(default=None)
 
 
-def sections(state: State, view: View, label: str) -> list[Section]:
-    """The board in sections, each in the view's order. A service is there even while nobody runs in it."""
+def sections(
+    state: State, view: View, label: str, elsewhere: Mapping[str, Sequence[State]] = MappingProxyType({})
+) -> list[Section]:
+    """The board in sections, each in the view's order. A service is there even while nobody runs in it.
+
+    ``elsewhere``: the other racks' troopers, by the racks' names.
+    """
     tasks = sorted(state["tasks"].values(), key=_ORDERS[view.sort])
     if view.group == "service":
         return [
@@ -104,7 +110,12 @@ def sections(state: State, view: View, label: str) -> list[Section]:
             for id_, name in sorted(nodes.items(), key=lambda node: node[::-1])
         ]
     others = [
-        Section(f"rack-{name}", peer.get("label") or name, peer={"name": name, **peer})
+        Section(
+            f"rack-{name}",
+            peer.get("label") or name,
+            tuple(sorted(elsewhere.get(name, ()), key=_ORDERS[view.sort])),
+            peer={"name": name, **peer},
+        )
         for name, peer in state["peers"].items()
     ]
     return [Section("rack-", label or "this rack", tuple(tasks)), *others]

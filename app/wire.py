@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from zlib import crc32
 
 from app import feed
 from clawbucket import keys
@@ -15,9 +16,10 @@ from clawbucket.core.agent import Utterance
 from clawbucket.core.board import Board, Squad, Trooper
 from clawbucket.core.callsign import name_of
 from clawbucket.core.model import short_alias
+from clawbucket.core.neighbours import PeerSummary
 from clawbucket.core.records import Answer as AgentAnswer
 from clawbucket.core.records import ArmEvent, ChatMessage, LoadSample
-from clawbucket.core.revolt import PeerSummary, RevoltEvent
+from clawbucket.core.revolt import RevoltEvent
 from clawbucket.loops.haiku import PERIOD
 
 Json = dict[str, Any]
@@ -207,7 +209,10 @@ def event(line: feed.Line) -> Json:
 
 
 def peer(summary: PeerSummary) -> Json:
-    """Another rack at a glance. ``problem`` is null while it can be reached."""
+    """Another rack at a glance. ``problem`` is null while it can be reached.
+
+    ``mark`` changes when its troopers do, who are not told here: only who groups by rack looks at them.
+    """
     return {
         "url": summary.url,
         "label": summary.label,
@@ -217,6 +222,7 @@ def peer(summary: PeerSummary) -> Json:
         "manager": summary.manager,
         "score": summary.score,
         "problem": summary.problem or None,
+        "mark": f"{crc32(repr((summary.troopers, summary.more, summary.last_seen)).encode()):08x}",
     }
 
 

@@ -20,6 +20,7 @@ from clawbucket.core import phrases, rps
 from clawbucket.core.agent import Agent, trouble_of
 from clawbucket.core.board import Board, Squad, Trooper
 from clawbucket.core.callsign import color_of, name_of
+from clawbucket.core.commands import Commands, commands
 from clawbucket.core.election import Timing, preference
 from clawbucket.core.membership import Membership
 from clawbucket.core.model import ArmState, Freshness, Snapshot, Task, short_alias
@@ -100,6 +101,12 @@ class BoardReader:
         if self._down is None:
             return self._board
         return replace(self._board, stale_seconds=round(self._clock.monotonic() - self._answered_at, 1))
+
+    def typed(self, snapshot: Snapshot | None, port: int | None = None) -> Commands:
+        """What to type about this rack, by its engine in that snapshot; before there is one, as it is set."""
+        settings = self._settings
+        engine = (snapshot.engine if snapshot else "") or settings.engine
+        return commands(engine, settings.primary, settings.swarm_node, port)
 
     def invalidate(self) -> None:
         """The next ``board`` asks the bus: this process has just changed something."""
@@ -225,7 +232,9 @@ class BoardReader:
             load=tuple(load),
             engine_error=snapshot.error,
             snapshot_age_seconds=int(age) if age >= SILENT_AFTER else None,
-            trouble=trouble_of([b.agent for b in beats.values() if b.agent is not None]),
+            trouble=trouble_of(
+                [b.agent for b in beats.values() if b.agent is not None], self.typed(snapshot)
+            ),
         )
 
     def _squad(self, service: str, seen: _Seen) -> Squad:

@@ -23,6 +23,7 @@ from clawbucket.core.agent import Utterance
 from clawbucket.core.election import NO_SLOT
 from clawbucket.core.events import RackEvent
 from clawbucket.core.model import Snapshot, Task
+from clawbucket.core.neighbours import PeerSummary
 from clawbucket.core.records import (
     Ack,
     Answer,
@@ -36,7 +37,7 @@ from clawbucket.core.records import (
     Throw,
     Words,
 )
-from clawbucket.core.revolt import Handoff, PeerSummary, RevoltEvent, TrooperState
+from clawbucket.core.revolt import Handoff, RevoltEvent, TrooperState
 from clawbucket.ports import Clock
 
 T = TypeVar("T")

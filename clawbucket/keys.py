@@ -90,7 +90,7 @@ CAPTURE = Key(
 )
 CLAIM = Key("clawbucket:revolt:claim:{}", 120, 64, "the handoff that a task is in, by task id; add alone")
 NONCE = Key("clawbucket:revolt:nonce:{}", 180, 8, "a signed request that was taken; add alone")
-PEERS = Key("clawbucket:peers", 15, 16_384, "the other racks, as the primary's manager sees them", cap=8)
+PEERS = Key("clawbucket:peers", 15, 262_144, "the other racks, as the primary's manager sees them", cap=8)
 LOAD = Key("clawbucket:load", 15, 16_384, "the running load test's last seconds; by cas alone", cap=60)
 
 ALL: tuple[Key, ...] = (

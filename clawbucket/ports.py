@@ -12,7 +12,8 @@ from typing import NewType, Protocol
 
 from clawbucket.core.agent import AgentReply, Health, Utterance
 from clawbucket.core.model import Snapshot, Task
-from clawbucket.core.revolt import Offer, PeerSummary, Told
+from clawbucket.core.neighbours import PeerSummary
+from clawbucket.core.revolt import Offer, Told
 
 CasToken = NewType("CasToken", bytes)
 """Opaque proof of which version of a value was read; valid for the Bus that gave it."""

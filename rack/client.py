@@ -168,9 +168,7 @@ class RackClient:
         return response.status, body
 
     def _unreachable(self) -> EngineDown:
-        return EngineDown(
-            f"the rack manager at {self._url} cannot be reached; is the rack up? (./claw status)"
-        )
+        return EngineDown(f"the rack manager at {self._url} cannot be reached; does it run?")
 
 
 def _refused(status: int, body: bytes, otherwise: type[EngineDown | EngineInDoubt]) -> NoReturn:

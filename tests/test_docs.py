@@ -29,7 +29,7 @@ from clawbucket import asking, board, codecs, keys, ports, settings
 from clawbucket.bus import memcached
 from clawbucket.bus.memory import MemoryBus
 from clawbucket.cli.main import claw
-from clawbucket.core import agent, events, history, membership, model, records, revolt, rps
+from clawbucket.core import agent, events, history, membership, model, neighbours, records, revolt, rps
 from clawbucket.core.election import Timing as Lease
 from clawbucket.handoff import exchange, files, finishing, peer_http, signing, source, target
 from clawbucket.handoff.watching_peers import WatchingPeers
@@ -136,7 +136,7 @@ def record_types() -> list[type]:
         records.Heartbeat, records.Arm, records.Words, records.Haiku, records.ChatMessage, records.ArmEvent,
         records.LoadSample, records.Order, records.Ack, records.Answer, agent.Agent, agent.Utterance,
         revolt.RevoltEvent, events.RackEvent, revolt.Handoff, revolt.PhaseChange, revolt.TrooperState,
-        revolt.PeerSummary,
+        neighbours.PeerSummary, neighbours.PeerTrooper,
     ]  # fmt: skip
 
 

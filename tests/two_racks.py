@@ -19,7 +19,8 @@ from greenlet import getcurrent, greenlet
 from clawbucket.actions import Actions
 from clawbucket.board import BoardReader
 from clawbucket.codecs import Gate
-from clawbucket.core.revolt import Offer, PeerSummary, Told, told_to_peer
+from clawbucket.core.neighbours import PeerSummary
+from clawbucket.core.revolt import Offer, Told, told_to_peer
 from clawbucket.core.rps import ScoreCard
 from clawbucket.handoff.finishing import Finishing
 from clawbucket.handoff.parts import Handoffs, handoffs

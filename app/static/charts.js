@@ -4,6 +4,7 @@
 // test tells of itself (POST /api/load), its rate and how long it waits are drawn over them.
 import { swarm } from "./patcher.js";
 import { course, gaps, STEP } from "./course.js";
+import { keyboard } from "./chart_keys.js";
 import { colours, follow } from "./inks.js";
 
 const uPlot = /** @type {any} */ (globalThis).uPlot;
@@ -48,6 +49,8 @@ let labelledAt = -Infinity;
 const clock = (/** @type {number} */ unix) => `${new Date(unix * 1000).toISOString().slice(11, 19)} UTC`;
 const number = (/** @type {number | null | undefined} */ value) => (value === null || value === undefined ? "–" : String(value).replace("-", "\u2212"));
 
+const keys = keyboard(plot, () => chart, values);
+
 function makeLegend() {
   for (const { id, name, width, dash } of SERIES) {
     const entry = document.createElement("li");
@@ -80,6 +83,13 @@ function tell(place) {
   }
 }
 
+/** The values of a sample in words, as they are read out where the chart has the focus. @param {number} i */
+function values(i) {
+  const parts = SERIES.filter(({ id }) => !entries.get(id)?.entry.hidden).map(({ id, name }) => `${name} ${course.columns[id][i] === null ? "not known" : number(course.columns[id][i])}`);
+  const gap = course.gap[i] && `, ${REASONS[course.gap[i]]}`;
+  return `${clock(course.at[i] + course.epoch)}: ${parts.join(", ")}${gap}`;
+}
+
 function tellGaps() {
   const found = gaps();
   const last = found.at(-1);
@@ -100,6 +110,7 @@ function label(gapsTold) {
     return known.length ? `${name} ${number(course.columns[id].at(-1))}, between ${number(Math.min(...known))} and ${number(Math.max(...known))}` : `${name} unknown`;
   });
   plot.setAttribute("aria-label", `Line chart of the last ${minutes} min. Now ${parts.join("; ")}. ${gapsTold}`);
+  if (!keys.holds()) keys.slide();
 }
 
 // -- chart -------------------------------------------------------------------------------------------------
@@ -183,6 +194,7 @@ function draw() {
   if (!uPlot || !seen || !size.width || document.hidden) return;
   if (chart) chart.setData(data());
   else build();
+  keys.point();
 }
 
 function dye() {

@@ -5,6 +5,7 @@ import "./copy.js";
 import "./talk.js";
 import "./drawer.js";
 import "./view.js";
+import "./elsewhere.js";
 import "./sparks.js";
 import "./charts.js";
 import "./feed.js";

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from clawbucket.core.commands import Commands
+
 Health = Literal["off", "unknown", "ok", "unreachable", "model_missing", "misconfigured", "failing"]
 """``off``: no agent is wanted. ``unknown``: it has not been asked yet. ``unreachable``: the model's server
 does not answer. ``model_missing``: it has no such model. ``misconfigured``: the config is no good.
@@ -64,24 +66,21 @@ class Trouble:
     mend: str
 
 
-def trouble_of(agents: Sequence[Agent]) -> Trouble | None:
+def trouble_of(agents: Sequence[Agent], typed: Commands) -> Trouble | None:
     """What keeps the agents from thinking, if it is the same for more of them than think.
 
     One that fails among many that think is its own matter; all of one rack share a model, and its loss
-    shows in each within a thought.
+    shows in each within a thought. ``typed`` are the commands that fit how the rack was deployed.
     """
-    counted = Counter(a.health for a in agents if a.health in _MEND)
+    counted = Counter(a.health for a in agents if a.health in _OF_ALL)
     if not counted:
         return None
     health, troubled = counted.most_common(1)[0]
     if troubled <= sum(a.health == "ok" for a in agents):
         return None
     agent = next(a for a in agents if a.health == health)
-    return Trouble(agent.problem, _MEND[health].format(model=agent.model))
+    return Trouble(agent.problem, typed.mend(health, agent.model))
 
 
-_MEND: dict[str, str] = {
-    "unreachable": "ollama serve",
-    "model_missing": "./claw models pull {model}",
-    "misconfigured": "picoclaw-py status",
-}
+_OF_ALL = frozenset({"unreachable", "model_missing", "misconfigured"})
+"""What ails all of a rack's agents alike, since they share one model."""

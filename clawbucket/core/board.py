@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from clawbucket.core.agent import Agent, Trouble
 from clawbucket.core.events import RackEvent
 from clawbucket.core.model import ArmState, Freshness
+from clawbucket.core.neighbours import PeerSummary
 from clawbucket.core.records import ArmEvent, ChatMessage, Choice, Haiku, LoadSample, Outcome, Throw
-from clawbucket.core.revolt import PeerSummary, RevoltEvent
+from clawbucket.core.revolt import RevoltEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,22 +172,6 @@ def event_of(record: Handoff, change: PhaseChange, seq: int = 0) -> RevoltEvent:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PeerSummary:
-    """Another rack as this one's leader last saw it. ``problem`` is why it could not be reached."""
-
-    name: str
-    url: str
-    reachable: bool
-    label: str
-    running: int
-    desired: int
-    manager: str
-    score: int
-    at: str
-    problem: str = ""
-
-
 class NotAllowed(ValueError):  # noqa: N818 - it names the thing, not the act
     """A record cannot go from that phase to this."""
 

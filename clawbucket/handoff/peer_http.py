@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from clawbucket.core.callsign import name_of
-from clawbucket.core.revolt import Offer, PeerSummary, Phase, Told
+from clawbucket.core.neighbours import PeerSummary
+from clawbucket.core.revolt import Offer, Phase, Told
 from clawbucket.handoff.exchange import Answer, Exchange, Request, Unanswered, Unreached
-from clawbucket.handoff.offers import LARGEST_SCORE, LONGEST_LABEL, encode_offer
+from clawbucket.handoff.looking import summed_up
+from clawbucket.handoff.offers import LONGEST_LABEL, encode_offer
 from clawbucket.handoff.signing import ANSWER_HEADER, sign, verify_answer
 from clawbucket.ports import Clock, PeerDown, PeerInDoubt, PeerRefused
 
@@ -54,7 +55,6 @@ _NO_KEY = (
 )
 
 _TaskId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{0,64}$")]
-_Count = Annotated[int, Field(ge=0, le=10_000)]
 
 
 class _Answered(BaseModel):
@@ -74,25 +74,6 @@ class _Accepted(_Answered):
 
 class _Known(_Accepted):
     phase: Literal["ACCEPTED", "RESTORED", "REJECTED"]
-
-
-class _Replica(_Answered):
-    score: int = Field(ge=-LARGEST_SCORE, le=LARGEST_SCORE)
-
-
-class _Squad(_Answered):
-    service: str
-    desired_replicas: _Count
-    running_count: _Count
-    replicas: tuple[_Replica, ...]
-    manager_task_id: str | None = None
-    manager_confirmed: bool = False
-
-
-class _Swarms(_Answered):
-    swarms: tuple[_Squad, ...] = Field(max_length=64)
-    rack: str
-    primary: str
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -211,27 +192,8 @@ class HttpPeers:
         if answer.status != 200:
             said = _Said(answer, own=False, marked=False)
             return self._unseen(name, url, _ADVICE.get(said.code, f"it answers {answer.status}"))
-        swarms = _Said(answer, own=False, marked=False).told(_Swarms)
-        if swarms is None:
-            return self._unseen(name, url, "it answers, but not as a rack does")
-        squads = swarms.swarms
-        score = sum(replica.score for squad in squads for replica in squad.replicas)
-        managers = [
-            name_of(squad.manager_task_id)
-            for squad in squads
-            if squad.service == swarms.primary and squad.manager_confirmed and squad.manager_task_id
-        ]
-        return PeerSummary(
-            name=name,
-            url=url,
-            reachable=True,
-            label=swarms.rack[:LONGEST_LABEL],
-            running=sum(squad.running_count for squad in squads),
-            desired=sum(squad.desired_replicas for squad in squads),
-            manager=managers[0] if managers else "",
-            score=max(-LARGEST_SCORE, min(score, LARGEST_SCORE)),
-            at=self._clock.iso(),
-        )
+        seen = summed_up(answer.body, name, url, self._clock.iso())
+        return seen or self._unseen(name, url, "it answers, but not as a rack does")
 
     def _unseen(self, name: str, url: str, problem: str) -> PeerSummary:
         return PeerSummary(

@@ -22,8 +22,8 @@ from clawbucket import logs
 from clawbucket.board import MAX_AGE
 from clawbucket.core.board import Board, Trooper
 from clawbucket.core.model import short_alias
+from clawbucket.core.neighbours import PeerSummary
 from clawbucket.core.records import ChatMessage, Haiku
-from clawbucket.core.revolt import PeerSummary
 
 MARKUP = "<img src=x onerror=alert(1)>\"'&{{7*7}}<script>alert(2)</script>"
 LONG = "Wx" * 5_000

@@ -6,7 +6,8 @@ import time
 from dataclasses import replace
 
 from clawbucket import codecs
-from clawbucket.core.revolt import Offer, PeerSummary, Phase, RevoltEvent, Told
+from clawbucket.core.neighbours import PeerSummary, PeerTrooper
+from clawbucket.core.revolt import Offer, Phase, RevoltEvent, Told
 from clawbucket.ports import PeerDown, PeerRefused
 from clawbucket.settings import Peer
 from tests.hive import PRIMARY, SECOND, Hive
@@ -22,8 +23,16 @@ UNWANTED = "a03003".ljust(25, "0")
 """Whom the other racks never take: the primary's third."""
 FROZEN = "f" * 32
 """The handoff that a trooper is held for from the start."""
+LEADER, OTHER = "b01001".ljust(25, "0"), "b02002".ljust(25, "0")
+"""Two of the other rack's troopers."""
+THEIRS = (
+    PeerTrooper(LEADER, "clawbucket", 1, "running", "alive", "on", 30, "iron fog ready", is_manager=True),
+    PeerTrooper(OTHER, "clawbucket-b", 1, "starting", "suspect", "off", 12, "<b>soft</b> rain", frozen=True),
+)
 PEERS = (
-    PeerSummary("beta", "http://127.0.0.1:28080", True, THERE, 3, 3, "Sly Fox", 42, ""),
+    PeerSummary(
+        "beta", "http://127.0.0.1:28080", True, THERE, 3, 3, "Sly Fox", 42, "", troopers=THEIRS, more=1
+    ),
     PeerSummary(
         "gamma", "http://127.0.0.1:38080", False, "", 0, 0, "", 0, "",
         problem="nothing answers at http://127.0.0.1:38080 (connection refused)",
@@ -65,7 +74,9 @@ class Neighbours:
     def look(self, name: str, url: str) -> PeerSummary:  # noqa: ARG002 - the port's form
         """How it is: each time with another score."""
         self.looks += 1
-        return replace(self._at(url), score=self.looks)
+        peer = self._at(url)
+        first = tuple(replace(trooper, score=self.looks) for trooper in peer.troopers[:1])
+        return replace(peer, score=self.looks, troopers=first + peer.troopers[1:])
 
     def _at(self, url: str) -> PeerSummary:
         return next(peer for peer in self.known if peer.url == url)

@@ -146,7 +146,7 @@ def test_the_chart_shows_the_rack(page: Page):
     dashes = [mark.get_attribute("stroke-dasharray") for mark in legend.locator("path").all()]
     assert len(set(dashes)) == 4
     plot = page.locator("#rack-plot")
-    expect(plot).to_have_attribute("role", "img")
+    expect(plot).to_have_attribute("role", "slider")
     expect(plot).to_have_attribute("aria-label", re.compile(r"Now running 6, between \d+ and \d+; desired 6"))
     expect(page.get_by_role("link", name="The numbers as JSON")).to_have_attribute("href", "/api/history")
 
@@ -255,3 +255,32 @@ def test_another_replica_may_know_less(own_world: World, watch: Watch):
     expect(page.locator("#rack-gaps")).to_contain_text("s: this page was cut off", timeout=5 * SOON)
     wait_for(page, SEEN_BEFORE)
     watch.complaints.clear()  # the browser reports every refused connection
+
+
+def test_the_charts_values_can_be_had_by_keyboard(page: Page):
+    """Arrows move its cursor from sample to sample; what it points at is shown and read out; Escape: now."""
+    plot, moment = page.locator("#rack-plot"), page.locator("#rack-moment")
+    expect(plot).to_have_role("slider", timeout=10 * SOON)  # also while it is below the screen
+    plot.focus()
+    drawn(page)
+    expect(moment).to_have_text("now")
+    page.keyboard.press("End")
+    expect(moment).to_have_text(re.compile(r"\d\d:\d\d:\d\d UTC"))
+    page.keyboard.press("ArrowLeft")
+    at = moment.inner_text()
+    expect(plot).to_have_attribute(
+        "aria-valuetext", re.compile(rf"{at}: running 6, desired 6, .*total score")
+    )
+    expect(page.locator(".series-running b")).to_have_text("6")
+    page.keyboard.press("ArrowLeft")
+    expect(moment).not_to_have_text(at)
+    page.keyboard.press("ArrowRight")
+    expect(moment).to_have_text(at)
+    # New samples come, and what is held stays.
+    before = int(plot.get_attribute("aria-valuemax") or 0)
+    wait_for(page, "async known => (await import('/static/course.js')).course.at.length > known + 3", before)
+    assert moment.inner_text() == at
+    page.keyboard.press("Home")
+    expect(plot).to_have_attribute("aria-valuenow", "0")
+    page.keyboard.press("Escape")
+    expect(moment).to_have_text("now")

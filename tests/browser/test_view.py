@@ -304,19 +304,6 @@ def test_squares_differ_in_grey(world: World, watch: Watch):
     assert len(set(looks)) == 12
 
 
-def test_other_racks_stand_beside_this_one(two_racks: World, watch: Watch):
-    """By rack, what is known of the others stands to the right of this one's troopers, and stays live."""
-    page = watch.open(f"{two_racks.url}?group=rack")
-    here, there = page.locator("#rack-").bounding_box(), page.locator("#rack-beta").bounding_box()
-    assert here is not None
-    assert there is not None
-    assert here["x"] + here["width"] < there["x"]
-    assert abs(here["y"] - there["y"]) < 5
-    expect(page.locator("#rack-beta")).to_contain_text("3 of 3 running")
-    before = page.locator("#rack-beta").inner_text()
-    expect(page.locator("#rack-beta")).not_to_have_text(before, timeout=10 * SOON)
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("density", ["compact", "heat"])
 def test_densities_fit_and_are_readable(world: World, watch: Watch, density: str, theme: str):

@@ -15,7 +15,8 @@ from clawbucket import codecs
 from clawbucket.board import MAX_AGE
 from clawbucket.core.callsign import name_of
 from clawbucket.core.model import TaskState
-from clawbucket.core.revolt import PeerSummary, Phase, RevoltEvent
+from clawbucket.core.neighbours import PeerSummary
+from clawbucket.core.revolt import Phase, RevoltEvent
 from tests.stage import PRIMARY, SECOND, Stage, task_id
 
 WORKER = task_id(SECOND, 2)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from clawbucket.core.callsign import name_of
-from clawbucket.core.revolt import PeerSummary
+from clawbucket.core.neighbours import MOST_TROOPERS, PeerSummary, PeerTrooper
 from clawbucket.handoff.peer_http import HttpPeers
 from clawbucket.handoff.signing import SCHEME
 from clawbucket.ports import ClawError
@@ -31,7 +32,12 @@ def test_a_look_sums_a_rack_up(serve, peers):
     server = serve(says(200, body))
     for one in (peers, HttpPeers(None, FakeClock())):
         seen = one.look("two", server.url)
-        assert seen == PeerSummary("two", server.url, True, "Rack 2", 5, 7, name_of(TASK), 5, seen.at)
+        assert replace(seen, troopers=()) == PeerSummary(
+            "two", server.url, True, "Rack 2", 5, 7, name_of(TASK), 5, seen.at
+        )
+        assert [(t.service, t.id, t.score) for t in seen.troopers] == [
+            ("b", "t0", 1), ("b", "t1", 2), ("a", "t0", -5), ("a", "t1", 3), ("a", "t2", 4),
+        ]  # fmt: skip
     assert seen.at == FakeClock().iso()
     assert [heard[:2] for heard in server.heard] == [("GET", "/api/swarms")] * 2
     assert not any(SCHEME in str(headers) for _, _, headers, _ in server.heard)
@@ -53,6 +59,39 @@ def test_a_large_rack_is_seen(serve, peers):
     body = {"swarms": [squad("a", [1] * 1_000)], "rack": "R" * 99, "primary": "a", "pad": "x" * 400_000}
     seen = peers.look("two", serve(says(200, body)).url)
     assert (seen.running, seen.score, seen.label) == (1_000, 1_000, "R" * 40)
+    assert (len(seen.troopers), seen.more) == (MOST_TROOPERS, 1_000 - MOST_TROOPERS)
+
+
+def test_its_troopers_are_seen_as_it_tells_of_them(serve, peers):
+    """What each is and says, on one line and cut to what a tile shows; whoever has no id is only counted."""
+    replica = {
+        "id": TASK, "slot": 2, "state": "running", "freshness": "suspect", "arm": "on", "score": 4,
+        "three_words": "<b>iron</b>\n\tfog\x00" + "\N{BOMB}" * 99, "is_manager": True, "frozen": True, "x": 1,
+    }  # fmt: skip
+    body = {"swarms": [squad("stack_a", [], replicas=[replica, {"score": 1}])], "rack": "R", "primary": "a"}
+    seen = peers.look("two", serve(says(200, body)).url)
+    words = "<b>iron</b>  fog " + "\N{BOMB}" * 33
+    assert seen.troopers == (
+        PeerTrooper(TASK, "a", 2, "running", "suspect", "on", 4, words, is_manager=True, frozen=True),
+    )
+    assert (seen.more, seen.score) == (1, 5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": "../x"}, {"id": "x" * 65}, {"slot": -1}, {"slot": "1"}, {"state": "<b>"}, {"arm": "maybe"},
+        {"freshness": "x"}, {"three_words": 3}, {"is_manager": "yes"}, {"frozen": None},
+    ],
+)  # fmt: skip
+def test_a_trooper_that_is_none_is_not_believed(serve, peers, wrong):
+    """One that no rack would tell of so makes the whole answer another one's than a rack's."""
+    body = {
+        "swarms": [squad("a", [], replicas=[{"id": "t1", "score": 1} | wrong])],
+        "rack": "R",
+        "primary": "a",
+    }
+    assert "not as a rack does" in peers.look("two", serve(says(200, body)).url).problem
 
 
 @pytest.mark.parametrize(

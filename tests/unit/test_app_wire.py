@@ -11,7 +11,8 @@ from app.errors import _sentence
 from app.intake import _typed
 from app.security import authority, name_of_host
 from clawbucket.core.board import Squad, Trooper
-from clawbucket.core.revolt import PeerSummary, Phase, RevoltEvent
+from clawbucket.core.neighbours import PeerSummary
+from clawbucket.core.revolt import Phase, RevoltEvent
 from tests.stage import PRIMARY, SERVICES, Stage
 
 
@@ -51,9 +52,12 @@ def test_handoffs_are_told_as_the_contract_has_them(board):
 def test_a_peer_is_told_by_its_name():
     """Every field of its summary but its name, by which it is found, and the time of the look."""
     peer = PeerSummary("b", "http://b", False, "", 0, 0, "", 0, "at", "nothing answers")
-    assert wire.peer(peer).keys() == {spec.name for spec in fields(PeerSummary)} - {"name", "at"}
+    told = {spec.name for spec in fields(PeerSummary)}
+    assert wire.peer(peer).keys() == (told - {"name", "at", "troopers", "more", "last_seen"}) | {"mark"}
     assert wire.peer(peer)["problem"] == "nothing answers"
     assert wire.peer(replace(peer, problem=""))["problem"] is None
+    assert wire.peer(replace(peer, at="later"))["mark"] == wire.peer(peer)["mark"]
+    assert wire.peer(replace(peer, more=1))["mark"] != wire.peer(peer)["mark"]
 
 
 def test_a_service_shows_every_field_of_its_squad(board):

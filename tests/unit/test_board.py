@@ -11,8 +11,9 @@ from clawbucket import codecs, keys
 from clawbucket.board import LONGEST_LABEL, BoardReader, armed, defectors
 from clawbucket.core.callsign import color_of, name_of
 from clawbucket.core.model import ArmState
+from clawbucket.core.neighbours import PeerSummary
 from clawbucket.core.records import Arm, ArmEvent, Heartbeat, Lease
-from clawbucket.core.revolt import PeerSummary, Phase, RevoltEvent
+from clawbucket.core.revolt import Phase, RevoltEvent
 from clawbucket.ports import BusDown
 from clawbucket.settings import Settings
 from tests.hive import PRIMARY, SECOND, Hive

@@ -44,7 +44,7 @@ OPTIONAL = {
     "peers": {"problem"},
     "services": {"error", "next_manager", "next_manager_slot"},
     "swarm": {"manager", "manager_confirmed", "epoch"},
-    "aggregator": {"problem", "silent_seconds"},
+    "aggregator": {"problem", "silent_since"},
     "rps": {"choice", "from", "round"},
     "": {"unknown", "stale_seconds", "snapshot_age_seconds", "engine_error", "agent_problem", "agent_mend"},
 }
@@ -105,6 +105,14 @@ class Stage:
         flask.register_blueprint(dashboard.blueprint(services))
         flask.register_blueprint(stream.blueprint(self.fanout))
         self.client: FlaskClient = flask.test_client()
+
+    def deployed(self, engine: str) -> None:
+        """From here on the rack manager says that this is its engine."""
+        told = self.hive.bus.get(codecs.SNAPSHOT.key.of())
+        assert told is not None
+        snapshot = codecs.SNAPSHOT.decode(told)
+        self.put(codecs.SNAPSHOT, replace(snapshot, engine=engine, seq=snapshot.seq + 1))
+        self.board.board()
 
     def page(self, path: str = "/") -> Page:
         """That page, read."""
@@ -441,3 +449,15 @@ def test_vendored_scripts_are_what_they_say():
     table = dict(row.findall((vendor / "VENDOR.md").read_text()))
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.[jc]s*")}
     assert sums == table
+
+
+def test_what_the_page_says_to_type_fits_how_the_rack_runs(stage: Stage):
+    """Of a rack of processes its own commands; of one on Swarm those of the stack, and none of the others."""
+    html = stage.client.get("/").get_data(as_text=True)
+    for typed in ("./claw status", "./claw logs memcached", "./claw logs rack"):
+        assert f"<code>{typed}</code>" in html
+    stage.deployed("docker")
+    html = stage.client.get("/").get_data(as_text=True)
+    for typed in ("./claw swarm status", "./claw swarm logs memcached", "./claw swarm logs rack"):
+        assert f"<code>{typed}</code>" in html
+    assert "./claw logs" not in html

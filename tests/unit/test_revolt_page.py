@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from app import stream
+from app import stream, wire
 from app.handoff_lines import MOST, handoff_lines
 from clawbucket import codecs
 from clawbucket.core.callsign import name_of
-from clawbucket.core.revolt import PeerSummary, Phase, RevoltEvent
+from clawbucket.core.neighbours import PeerSummary
+from clawbucket.core.revolt import Phase, RevoltEvent
 from tests.hive import PRIMARY, SECOND
 from tests.unit.test_dashboard import Page, Stage, check_bindings
 
@@ -116,7 +117,7 @@ def test_the_stream_tells_of_handoffs(stage: Stage):
     assert (before["peers"], set(after["peers"])) == ({}, {"beta", "gamma"})
     assert after["peers"]["beta"] == {
         "url": "http://beta:8080", "label": "Rack B", "reachable": True, "running": 3, "desired": 4,
-        "manager": "Sly Fox", "score": 7,
+        "manager": "Sly Fox", "score": 7, "mark": wire.peer(BETA)["mark"],
     }  # fmt: skip
     assert after["peers"]["gamma"]["problem"] == "nothing answers at http://gamma"
     first, second, *_ = after["tasks"].values()

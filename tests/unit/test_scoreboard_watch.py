@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import cast
 
@@ -9,6 +10,7 @@ import orjson
 import pytest
 
 from app import stream
+from app.fanout import diff
 from app.scoreboard import of_state
 from app.scoreboard_watch import DEADLINE, EVERY, MOST, NOT_SET, Scoreboard, ScoreboardWatch
 from app.services import Services
@@ -69,7 +71,7 @@ def there() -> Aggregator:
 def test_lines_are_what_it_says(there: Aggregator):
     """The lines in its order, with how many events they are of."""
     seen = there.look()
-    assert (seen.events, seen.count, seen.problem, seen.silent_seconds) == (3, 1, "", None)
+    assert (seen.events, seen.count, seen.problem, seen.silent_since) == (3, 1, "", None)
     assert (seen.lines[0].bot, seen.lines[0].score, seen.lines[0].last_state) == ("Brave Otter", 1, "on")
     assert there.asked == [(URL, "/api/scoreboard", DEADLINE)]
 
@@ -107,10 +109,11 @@ def test_a_silent_one_is_told_with_what_was_known(there: Aggregator, error: Exce
     """Why, since when, and the lines of before; when it answers again that is over."""
     there.look()
     there.says = error
-    assert there.look().silent_seconds == 0
+    since = there.look().silent_since
+    assert re.fullmatch(r"\d\d:\d\d:\d\d UTC", since or "")
     seen = there.look(12)
     assert seen.problem == f"The aggregator does not answer: {error}."
-    assert (seen.silent_seconds, len(seen.lines)) == (12, 1)
+    assert (seen.silent_since, len(seen.lines)) == (since, 1)
     there.says = Answer(200, {}, body(line()))
     assert there.look() == Scoreboard(seen.lines, 1, 3)
 
@@ -160,10 +163,14 @@ def test_the_stream_tells_of_it(there: Aggregator):
     assert (state["scoreboard"], state["aggregator"]) == (there.watch.seen().mark, {})
     assert produce() is state
     there.says = Unreached("connection refused")
-    there.look()
-    assert produce()["aggregator"] == {
-        "problem": "The aggregator does not answer: connection refused.", "silent_seconds": 0,
+    since = there.look().silent_since
+    silent = produce()
+    assert silent["aggregator"] == {
+        "problem": "The aggregator does not answer: connection refused.", "silent_since": since,
     }  # fmt: skip
+    for _ in range(5):  # that time goes by is no news
+        there.look(1.0)
+        assert diff(silent, produce()) == {}
     assert of_state(Scoreboard()) == {"scoreboard": "0:00000000:", "aggregator": {}}
 
 

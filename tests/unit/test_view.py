@@ -89,12 +89,14 @@ def test_a_node_of_two_names_is_one_section():
     assert [[t["id"] for t in s.tasks] for s in found] == [["x", "y"]]
 
 
-def test_other_racks_are_sections_without_tiles():
-    """By rack, this one has the tiles, and each other one what is known of it."""
+def test_other_racks_are_sections_with_their_troopers():
+    """By rack, this one has its tiles, and each other one its own, in the same order."""
     peers = {"p": {"label": "Rack P", "url": "http://p"}, "q": {"label": "", "url": "http://q"}}
-    found = sections(state(trooper("x"), peers=peers), View(group="rack"), "Rack")
-    assert [(s.title, len(s.tasks), s.peer and s.peer["name"]) for s in found] == [
-        ("Rack", 1, None), ("Rack P", 0, "p"), ("q", 0, "q"),
+    theirs = {"p": [trooper("v", score=1), trooper("w", score=2)], "unknown": [trooper("u")]}
+    view = View(group="rack", sort="score")
+    found = sections(state(trooper("x"), peers=peers), view, "Rack", theirs)
+    assert [(s.title, "".join(t["id"] for t in s.tasks), s.peer and s.peer["name"]) for s in found] == [
+        ("Rack", "x", None), ("Rack P", "wv", "p"), ("q", "", "q"),
     ]  # fmt: skip
 
 
