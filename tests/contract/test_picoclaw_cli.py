@@ -551,6 +551,7 @@ def test_a_terminal_gets_a_prompt_and_ctrl_c_ends_it(picoclaw):
 
 
 @pytest.mark.parametrize("words", [("-m", "x"), ("-m", "x", "--json"), ()])
+@pytest.mark.alone
 def test_ctrl_c_in_a_turn_cancels_it(picoclaw, ollama, words):
     """Status 130, at once, and the server's place is free again; the session goes on afterwards."""
     ollama.script(delay=60)
