@@ -75,6 +75,7 @@ def test_in_a_conversation_the_agents_messages_are_shown(picoclaw, ollama):
     assert done.stdout.split("\n🦞 ")[1:] == ["on my way\n", "done\n"]
 
 
+@pytest.mark.alone
 def test_a_terminal_gets_a_prompt_and_ctrl_c_ends_it(picoclaw):
     """Status 0: nothing was under way."""
     ours, theirs = pty.openpty()

@@ -96,7 +96,7 @@ def test_what_measures_and_kills_runs_alone(ran, monkeypatch, cores, workers):
 
     Each test of the quick rooms is in one of their two sessions, by its mark.
     """
-    monkeypatch.setattr(test_command.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr("clawbucket.cli.test_command.os.cpu_count", lambda: cores)
     assert typed("test").exit_code == 0
     beside, judged, rest = (command for name, command in ran if name.startswith("pytest"))
     assert beside[beside.index("-n") + 1] == workers
@@ -113,7 +113,7 @@ def test_what_measures_and_kills_runs_alone(ran, monkeypatch, cores, workers):
 
 def test_on_one_core_everything_runs_one_by_one(ran, monkeypatch):
     """In one session that leaves no mark out, the quick rooms first."""
-    monkeypatch.setattr(test_command.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr("clawbucket.cli.test_command.os.cpu_count", lambda: 1)
     assert typed("test").exit_code == 0
     (command,) = (command for name, command in ran if name.startswith("pytest"))
     assert {"tests/unit", "tests/docker"} <= set(command)
@@ -159,7 +159,7 @@ def test_the_status_is_that_of_what_failed_first(monkeypatch, ends, status):
     monkeypatch.setattr(provision, "docker", lambda _: "")
     monkeypatch.setattr(provision, "memcached", lambda _: "")
     monkeypatch.setattr(provision, "chromium", lambda _: "")
-    monkeypatch.setattr(test_command.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("clawbucket.cli.test_command.os.cpu_count", lambda: 2)
     monkeypatch.setattr(test_command, "run", lambda _: left.pop(0))
     assert typed("test", "-k", "x").exit_code == status
     assert left == []
