@@ -19,8 +19,10 @@ from bench.rack import free_port
 from picoclaw.errors import PicoClawError
 from picoclaw.ollama_server import DEFAULT_PORT, OllamaServer
 
+# hypothesis' two limits of time would judge the machine, which others use as well.
 settings.register_profile("claw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("claw")  # its two limits of time would judge the machine, and others use that as well
+settings.load_profile("claw")
+
 _GRACE = 2.0
 """Seconds that a thread may take to end after its test."""
 
