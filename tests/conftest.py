@@ -13,10 +13,15 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bench.rack import free_port
 from picoclaw.errors import PicoClawError
 from picoclaw.ollama_server import DEFAULT_PORT, OllamaServer
+
+# hypothesis' two limits of time would judge the machine, which others use as well.
+settings.register_profile("claw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("claw")
 
 _GRACE = 2.0
 """Seconds that a thread may take to end after its test."""
@@ -26,6 +31,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """``--ollama``, as ``./claw test --ollama`` passes it on."""
     told = "also run the tests that ask a real Ollama: the one at OLLAMA_HOST, with the model of OLLAMA_MODEL"
     parser.addoption("--ollama", action="store_true", help=told)
+    told = (
+        "tests marked alone, which judge times: leave them out, or run none but them (./claw test does both)"
+    )
+    parser.addoption("--alone", choices=("leave", "only"), help=told)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,13 +49,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without ``--ollama`` the tests that need it are deselected, which pytest's last line counts."""
-    if config.getoption("--ollama"):
-        return
-    wanting = [item for item in items if item.get_closest_marker("ollama")]
-    if wanting:
-        config.hook.pytest_deselected(items=wanting)
-        items[:] = [item for item in items if item not in wanting]
+    """What ``--ollama`` and ``--alone`` leave out is deselected, which pytest's last line counts."""
+    part = config.getoption("--alone")
+
+    def out(item: pytest.Item) -> bool:
+        if item.get_closest_marker("ollama") and not config.getoption("--ollama"):
+            return True
+        return part is not None and (part == "only") is not bool(item.get_closest_marker("alone"))
+
+    left_out = [item for item in items if out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        kept = set(items) - set(left_out)
+        items[:] = [item for item in items if item in kept]
 
 
 def real_ollama() -> str:

@@ -20,7 +20,7 @@ ORDER = ("unit", "contract", "", "cluster", "browser", "docker")
 SIDE_BY_SIDE = ("unit", "contract", "")
 """Those whose tests may run beside others: what the rest measures and kills wants the machine for itself."""
 MOST_WORKERS = 4
-"""One core is left to what the tests start: on two cores, where some of them judge times, they run alone."""
+"""Processes for those, one a core. What judges times is marked ``alone`` and comes after, by itself."""
 SESSION_BUDGET = 4_500
 """Seconds for pytest as a whole. On two quiet cores it takes half of that; a busy machine may take longer,
 and what hangs ends before continuous integration's 90 minutes are over."""
@@ -57,7 +57,8 @@ def test(ollama: bool, no_docker: bool, pytest_arguments: tuple[str, ...]) -> No
 
     Installs memcached, chromium, Docker and shellcheck if they are missing and this is root. With
     arguments the linters are left out and pytest gets the arguments. Unit and contract tests run side by
-    side where there are cores for it; the rest follows alone, since it measures and kills. Without
+    side where there are cores for it, but for those that judge times (marked alone), which come after them;
+    the rest follows one by one, since it measures and kills. Without
     arguments, up to three tests that failed are run once more, alone: what passes then is named as a race,
     what fails twice fails the run. The exit status is that of what failed first. Everywhere but with --ollama
     a fake Ollama is asked, and pytest's summary counts the tests that need the real one as deselected.
@@ -81,22 +82,31 @@ def test(ollama: bool, no_docker: bool, pytest_arguments: tuple[str, ...]) -> No
         raise SystemExit(_pytest("pytest", [*options, *pytest_arguments], SESSION_BUDGET))
     wanted = [room for room in rooms(ROOT / "tests") if not (no_docker and room == "tests/docker")]
     second_look.forget()
-    statuses, cut_short = _both([*options, *pytest_arguments], wanted)
+    statuses, cut_short = _all([*options, *pytest_arguments], wanted)
     failed = [] if pytest_arguments else second_look.worth_it(statuses, cut_short=cut_short)
     raise SystemExit(_look_again(failed) if failed else _status(statuses))
 
 
-def _both(arguments: Sequence[str], wanted: Sequence[str]) -> tuple[list[int], bool]:
+def _all(arguments: Sequence[str], wanted: Sequence[str]) -> tuple[list[int], bool]:
     """Pytest for what may run side by side, then for the rest: how each ended, and whether time ran out."""
     began = time.monotonic()
     quick = [room for room in wanted if _place(Path(room)) in SIDE_BY_SIDE]
     rest = [room for room in wanted if room not in quick]
-    workers = min((os.cpu_count() or 1) - 1, MOST_WORKERS)
-    beside = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
-    first = _pytest("pytest, side by side", [*beside, *arguments, *quick], SESSION_BUDGET)
-    left = max(1, SESSION_BUDGET - round(time.monotonic() - began))
-    second = _pytest("pytest, one by one", [*arguments, *rest], left)
-    return [first, second], time.monotonic() - began >= SESSION_BUDGET
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    if workers > 1:
+        beside = ["-n", str(workers), "--dist", "loadfile", "--alone=leave"]
+        sessions = [
+            ("pytest, side by side", [*beside, *arguments, *quick]),
+            ("pytest, times judged alone", ["--alone=only", *arguments, *quick]),
+            ("pytest, one by one", [*arguments, *rest]),
+        ]
+    else:
+        sessions = [("pytest, one by one", [*arguments, *quick, *rest])]
+    statuses = []
+    for name, told in sessions:
+        left = max(1, SESSION_BUDGET - round(time.monotonic() - began))
+        statuses.append(_pytest(name, told, left))
+    return statuses, time.monotonic() - began >= SESSION_BUDGET
 
 
 def _status(statuses: Sequence[int]) -> int:

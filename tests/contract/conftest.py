@@ -16,6 +16,7 @@ from tests.contract import peer_stand_in, revolt_rig
 from tests.contract.local_rig import LocalRig
 from tests.contract.model_talk import Talk
 from tests.contract.peer_stand_in import SOON, Act, Server
+from tests.contract.picoclaw_typing import Command
 from tests.fake_ollama_process import FakeOllama
 from tests.stage import Stage
 
@@ -34,6 +35,27 @@ def fake_ollama(fake_ollama_process: FakeOllama) -> FakeOllama:
     """A fake Ollama that behaves and was asked nothing yet."""
     fake_ollama_process.reset()
     return fake_ollama_process
+
+
+@pytest.fixture
+def ollama(fake_ollama: FakeOllama) -> FakeOllama:
+    """It, healthy and asked nothing yet."""
+    return fake_ollama
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Command:
+    """The command where nobody has onboarded."""
+    return Command(tmp_path / "home")
+
+
+@pytest.fixture
+def picoclaw(fresh: Command, ollama: FakeOllama) -> Command:
+    """The command with a config for the fake Ollama."""
+    done = fresh("onboard", "--model", "smollm2:135m", "--api-base", ollama.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    fresh.change(max_llm_retries=1, llm_retry_backoff_secs=1)
+    return fresh
 
 
 @pytest.fixture

@@ -100,6 +100,7 @@ class ErrorContract:
         [{"delay": 60.0}, {"slow": {"bytes": 1, "every": 0.05}}, {"fail": {"status": 503, "times": 9_999}}],
         ids=["slow", "trickling", "always busy"],
     )
+    @pytest.mark.alone
     def test_the_deadline_is_kept_however_the_server_behaves(self, rig: Rig, script):
         """TurnTimeout, or the server's own refusal where waiting on makes no sense; never later."""
         rig.configure(max_llm_retries=100)
@@ -117,6 +118,7 @@ class ErrorContract:
         until(lambda: rig.server.seen()["open"] == 0)
         assert rig.ask("two").outcome == "ok"
 
+    @pytest.mark.alone
     def test_a_cancelled_turn_ends_at_once_and_leaves_nothing(self, rig: Rig):
         """Within half a second; the server sees its caller go, and the session goes on."""
         runtime = rig.open()
@@ -136,6 +138,7 @@ class ErrorContract:
         assert well_formed(rig.sent())
 
     @pytest.mark.slow
+    @pytest.mark.alone
     def test_closing_ends_every_turn(self, rig: Rig):
         """Those that run, that wait for a place, and that wait for their session; nothing starts after."""
         runtime = rig.open(most_at_once=2)
@@ -161,6 +164,7 @@ class LoadContract:
     """Many turns at once: bounded, kept apart, in order."""
 
     @pytest.mark.slow
+    @pytest.mark.alone
     def test_a_turn_that_gets_no_place_is_told_busy(self, rig: Rig):
         """At its deadline where all places are taken; at once where too many wait."""
         runtime = rig.open(most_at_once=1, most_waiting=1)
@@ -205,6 +209,7 @@ class LoadContract:
                 turn.result(5.0)
 
     @pytest.mark.slow
+    @pytest.mark.alone
     def test_a_session_that_another_process_holds_is_busy_until_that_ends(self, rig: Rig):
         """RuntimeBusy at the deadline; killed, the other leaves a session that is repaired."""
         rig.open()
@@ -223,6 +228,7 @@ class LoadContract:
         assert rig.stored("alpha")[:2] == [("user", "held"), ("assistant", INTERRUPTED)]
 
     @pytest.mark.slow
+    @pytest.mark.alone
     def test_many_turns_at_once_are_bounded_and_lose_nothing(self, rig: Rig):
         """Never more than four at the server; every file has just its turns, whole and one after another."""
         sessions, each = (20, 10) if rig.embedded else (6, 4)

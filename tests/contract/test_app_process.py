@@ -232,6 +232,7 @@ def test_one_busy_connection_does_not_keep_the_others_waiting(replica):
     assert int(counted[1] if counted else 0) < many
 
 
+@pytest.mark.alone
 def test_a_stopped_replica_holds_nobody_up_when_it_ends(replica):
     """A worker that is stopped (SIGSTOP) cannot obey; the master kills it, and ends, all the same."""
     worker = replica.worker()

@@ -52,6 +52,7 @@ def test_replica_inherits_nothing_but_its_own(rig: LocalRig):
     assert os.getsid(pid) == os.getpgid(pid) == pid
 
 
+@pytest.mark.alone
 def test_replacement_starts_within_a_second(rig: LocalRig):
     """From SIGKILL to the replacement's process, measured by the processes' own creation times."""
     victim = until(rig.engine, all_run).tasks_of(A)[0]
@@ -61,6 +62,7 @@ def test_replacement_starts_within_a_second(rig: LocalRig):
     assert psutil.Process(rig.pid(after.tasks_of(A)[0])).create_time() - began < 1.0
 
 
+@pytest.mark.alone
 def test_hears_of_deaths_without_pidfd(idle: LocalRig, monkeypatch: pytest.MonkeyPatch):
     """Where the kernel has no pidfd, deaths are found by asking, within a second all the same."""
     monkeypatch.delattr(os, "pidfd_open", raising=False)

@@ -47,6 +47,7 @@ def test_what_a_killed_replica_started_goes_with_it(idle: LocalRig, monkeypatch:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["shut_down", "kill_all"])
+@pytest.mark.alone
 def test_nothing_is_left_of_a_rack_that_ends(idle: LocalRig, end: str):
     """In order or at once: what replicas started apart from themselves goes too."""
     engine = idle.begin(told="apart")
@@ -249,6 +250,7 @@ def test_a_death_while_the_rack_manager_was_away_is_told_honestly(program: Progr
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_cut_lifeline_ends_everything(program: Program):
     """Even replicas that are stopped, and that do not watch the lifeline themselves."""
     program.told = "unleashed,stubborn,family"
@@ -263,6 +265,7 @@ def test_cut_lifeline_ends_everything(program: Program):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_replicas_have_a_lifeline_of_their_own(program: Program):
     """When launcher and rack manager are both killed, the replicas end by themselves."""
     program.start()

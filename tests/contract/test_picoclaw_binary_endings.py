@@ -30,6 +30,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("switches", [{}, {"stubborn": 1}], ids=["SIGTERM", "SIGKILL"])
+@pytest.mark.alone
 def test_the_deadline_ends_the_binary_and_its_grandchildren(place, switches):
     """All of the group, also where SIGTERM is ignored, and within the moment of grace."""
     place.start(hang=1, fork=1, pids=place.root / "pids", **switches)
@@ -40,6 +41,7 @@ def test_the_deadline_ends_the_binary_and_its_grandchildren(place, switches):
     until(lambda: all(gone(pid) for pid in place.pids()), 1.0)
 
 
+@pytest.mark.alone
 def test_a_cancelled_turn_ends_at_once(place):
     """Somebody else's thread sets the event; the process group is gone within a quarter of a second."""
     place.start(hang=1, fork=1, pids=place.root / "pids")
@@ -60,6 +62,7 @@ def test_a_cancelled_turn_ends_at_once(place):
     until(lambda: all(gone(pid) for pid in pids), 1.0)
 
 
+@pytest.mark.alone
 def test_what_the_binary_leaves_running_neither_holds_up_the_reply_nor_stays(place):
     """A grandchild that keeps stdout open is not waited for, and goes when the turn is over."""
     place.start(fork=1, reply="yes", pids=place.root / "pids")
@@ -70,6 +73,7 @@ def test_what_the_binary_leaves_running_neither_holds_up_the_reply_nor_stays(pla
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_closing_ends_what_runs_and_nothing_starts_afterwards(place):
     """A turn under way is told that the runtime was closed; its processes are gone when close returns."""
     backend = place.start(hang=1, fork=1, stubborn=1, pids=place.root / "pids")
@@ -93,6 +97,7 @@ def test_closing_ends_what_runs_and_nothing_starts_afterwards(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["reply", "timeout", "cancel", "flood"])
+@pytest.mark.alone
 def test_under_gevent_a_turn_lets_the_other_greenlets_run(place, mode):
     """The replicas are monkey-patched: a turn must not hold up a heartbeat, however it ends."""
     switches: dict[str, str | int] = {

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import select
-import signal
 import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,83 +19,18 @@ from picoclaw.errors import BackendUnreachable, ConfigInvalid, ModelNotFound
 from picoclaw.sentences import EMPTY
 from picoclaw.sessions import SessionStore
 from picoclaw.turns import Usage
-from tests.fake_ollama_process import FakeOllama
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 OURS = Path("picoclaw-py")
 """What the error texts of the parser call the program."""
 ENTRY = ModelEntry("m", "ollama", "m", "http://x", (), 120.0, 0, {}, enabled=True)
 """What they say of the model."""
 
 
-@pytest.fixture
-def ollama(fake_ollama: FakeOllama) -> FakeOllama:
-    """It, healthy and asked nothing yet."""
-    return fake_ollama
-
-
-class Command:
-    """``python -m picoclaw`` with a PICOCLAW_HOME of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.config = home, home / "config.json"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PICOCLAW_", "NO_COLOR"))}
-        self.environ = {**kept, "PICOCLAW_HOME": str(home), "PYTHONPATH": str(ROOT)}
-        self.argv = [sys.executable, "-P", "-m", "picoclaw"]
-
-    def __call__(self, *words: str, typed: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run it to its end with ``typed`` as its input."""
-        return subprocess.run(
-            [*self.argv, *words], env={**self.environ, **environ}, input=typed,
-            capture_output=True, text=True, timeout=30, check=False, cwd="/",
-        )  # fmt: skip
-
-    @contextmanager
-    def start(self, *words: str, **streams: Any) -> Iterator[subprocess.Popen[str]]:
-        """Start it, with pipes for all that is not given; it does not outlive the block."""
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-        process = subprocess.Popen([*self.argv, *words], env=self.environ, text=True, cwd="/", **pipes)
-        with process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def change(self, **defaults: object) -> None:
-        """Change agents.defaults of the config."""
-        document = json.loads(self.config.read_text())
-        document["agents"]["defaults"].update(defaults)
-        self.config.write_text(json.dumps(document))
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Command:
-    """The command where nobody has onboarded."""
-    return Command(tmp_path / "home")
-
-
-@pytest.fixture
-def picoclaw(fresh: Command, ollama: FakeOllama) -> Command:
-    """The command with a config for the fake Ollama."""
-    done = fresh("onboard", "--model", "smollm2:135m", "--api-base", ollama.url)
-    assert (done.returncode, done.stderr) == (0, "")
-    fresh.change(max_llm_retries=1, llm_retry_backoff_secs=1)
-    return fresh
-
-
 def finished(done: subprocess.CompletedProcess[str]) -> Finished:
     """What a driver of the command sees."""
     return Finished(done.returncode, done.stdout.encode(), done.stderr.encode(), flooded=False)
-
-
-def eventually(true, what: str, seconds: float = 10.0) -> None:
-    """Return when it is; fail after that long."""
-    deadline, pause = time.monotonic() + seconds, threading.Event()
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        pause.wait(0.01)
 
 
 # One turn -----------------------------------------------------------------------------------------------
@@ -371,233 +297,3 @@ def test_the_timeout_is_the_whole_turns(picoclaw, ollama):
     told = json.loads(picoclaw("agent", "-m", "x", "--json", "--timeout", "0.5").stdout)
     assert (told["code"], told["retryable"]) == ("turn_timeout", True)
     assert time.monotonic() - began < 10
-
-
-# Status, version, onboard -------------------------------------------------------------------------------
-
-
-def test_status_is_0_where_a_turn_could_be_had(picoclaw, ollama):
-    """It names every path, the model and the server, and asks for no turn."""
-    done = picoclaw("status")
-    assert (done.returncode, done.stderr) == (0, "")
-    for told in (picoclaw.config, picoclaw.home / "workspace", "smollm2:135m ✓", ollama.url):
-        assert str(told) in done.stdout
-    assert ollama.requests("/api/chat") == []
-    told = json.loads(picoclaw("status", "--json").stdout)
-    assert (told["ok"], told["problem"], told["backend"]) == (True, None, "embedded")
-
-
-def test_status_as_json_says_what_is_wrong(picoclaw, ollama):
-    """Status 1, one object."""
-    ollama.script(models={})
-    done = picoclaw("status", "--json")
-    told = json.loads(done.stdout)
-    assert (done.returncode, done.stderr, told["ok"]) == (1, "", False)
-    assert "ollama pull" in told["problem"]
-
-
-def test_version_is_one_that_drivers_read(fresh):
-    """The lobster, the name, the version; nothing needs to be set up."""
-    done = fresh("version")
-    assert done.returncode == 0
-    assert re.match(r"🦞 picoclaw-py \d+\.\d+\.\d+\n", done.stdout)
-
-
-def test_onboard_writes_what_is_missing_and_overwrites_nothing(fresh):
-    """A version 3 config that nobody else can read, a workspace; the second time nothing changes."""
-    done = fresh("onboard", "--model", "qwen3:0.6b", "--api-base", "http://x:1/api/generate")
-    assert done.returncode == 0
-    assert f"wrote {fresh.config}: model qwen3:0.6b" in done.stdout
-    assert "picoclaw-py status" in done.stdout
-    written = fresh.config.read_bytes()
-    assert fresh.config.stat().st_mode & 0o777 == 0o600
-    entry = load(fresh.environ).entry(None)
-    assert (entry.model, entry.api_base) == ("qwen3:0.6b", "http://x:1/v1")
-    soul = fresh.home / "workspace" / "SOUL.md"
-    soul.write_text("mine")
-    (fresh.home / "workspace" / "USER.md").unlink()
-    again = fresh("onboard")
-    assert again.returncode == 0
-    assert "is there already and was left as it is" in again.stdout
-    assert "USER.md" in again.stdout
-    assert "SOUL.md" not in again.stdout
-    assert (fresh.config.read_bytes(), soul.read_text()) == (written, "mine")
-
-
-def test_onboard_does_not_pretend_to_have_changed_a_config(fresh):
-    """Options for a config that is there are refused, and what is there is kept."""
-    assert fresh("onboard").returncode == 0
-    written = fresh.config.read_bytes()
-    done = fresh("onboard", "--model", "other")
-    assert done.returncode == 1
-    assert "is there already and is never overwritten" in done.stderr
-    assert fresh.config.read_bytes() == written
-
-
-def test_onboard_beside_a_broken_config_says_so(fresh):
-    """It is not mended by writing over it."""
-    fresh.home.mkdir()
-    fresh.config.write_text("{")
-    done = fresh("onboard")
-    assert done.returncode == 1
-    assert "is not JSON" in done.stderr
-    assert fresh.config.read_text() == "{"
-
-
-def test_onboard_where_nothing_can_be_written_says_what_to_set(fresh, tmp_path):
-    """One sentence instead of a traceback."""
-    (tmp_path / "file").touch()
-    done = fresh("onboard", PICOCLAW_HOME=str(tmp_path / "file" / "home"))
-    assert done.returncode == 1
-    assert "set PICOCLAW_HOME to a folder that you may write" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def test_onboard_keeps_to_picoclaw_config(fresh, tmp_path):
-    """The file that PICOCLAW_CONFIG names is the one that is written, folder and all."""
-    path = tmp_path / "elsewhere" / "c.json"
-    assert fresh("onboard", PICOCLAW_CONFIG=str(path)).returncode == 0
-    assert json.loads(path.read_text())["version"] == 3
-    assert not fresh.config.exists()
-
-
-# A conversation -----------------------------------------------------------------------------------------
-
-
-def test_a_conversation_through_a_pipe(picoclaw):
-    """A reply for each line, none for an empty one, no prompt; the last line needs no newline."""
-    done = picoclaw("agent", typed="one\n\n  \ntwo")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split("\n🦞 ")[1:] == [
-        'You said "one" after 0 earlier messages.\n', 'You said "two" after 1 earlier messages.\n',
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("word", ["exit", "quit", " EXIT "])
-def test_exit_and_quit_end_a_conversation(picoclaw, ollama, word):
-    """With status 0; what follows is not said."""
-    done = picoclaw("agent", typed=f"one\n{word}\ntwo\n")
-    assert done.returncode == 0
-    assert done.stdout.count("\n🦞 ") == 1
-    assert len(ollama.requests("/api/chat")) == 1
-
-
-def test_each_reply_comes_when_it_is_there(picoclaw):
-    """A program can talk to it in turns: nothing waits in a buffer."""
-    with picoclaw.start("agent") as process:
-        for number in range(2):
-            process.stdin.write(f"line {number}\n")
-            process.stdin.flush()
-            while not (line := process.stdout.readline()).startswith("🦞 "):
-                assert line, "it ended"
-            assert f'"line {number}" after {number}' in line
-        process.stdin.close()
-        assert process.wait(10) == 0
-
-
-def test_a_failed_turn_does_not_end_a_conversation(picoclaw, ollama):
-    """It is told, and the next line is answered."""
-    ollama.script(fail={"status": 400, "times": 1, "words": "bad day"})
-    done = picoclaw("agent", typed="one\ntwo\n")
-    assert done.returncode == 0
-    assert done.stderr.startswith("Error: error processing message: ")
-    assert done.stdout.count("\n🦞 ") == 1
-
-
-def test_a_line_without_end_is_refused_and_not_kept(picoclaw):
-    """The next line is a line again."""
-    done = picoclaw("agent", typed="x" * 1_000_000 + "\nhello\n")
-    assert done.returncode == 0
-    assert "say less" in done.stderr
-    assert done.stdout.count("\n🦞 ") == 1
-    assert '"hello"' in done.stdout
-
-
-def test_in_a_conversation_the_agents_messages_are_shown(picoclaw, ollama):
-    """Like replies, in their order."""
-    call = {"tool_calls": [{"name": "message", "arguments": {"content": "on my way"}}]}
-    ollama.script(replies=[call, "done"])
-    done = picoclaw("agent", typed="x\n")
-    assert done.stdout.split("\n🦞 ")[1:] == ["on my way\n", "done\n"]
-
-
-def test_a_terminal_gets_a_prompt_and_ctrl_c_ends_it(picoclaw):
-    """Status 0: nothing was under way."""
-    ours, theirs = pty.openpty()
-    seen = bytearray()
-
-    def read(until: bytes, times: int = 1) -> None:
-        while seen.count(until) < times:
-            ready, _, _ = select.select([ours], [], [], 10.0)
-            assert ready, f"{until!r} did not come after {bytes(seen)!r}"
-            seen.extend(os.read(ours, 4096))
-
-    try:
-        with picoclaw.start(
-            "agent", stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-        ) as process:
-            read(b"You: ")
-            os.write(ours, b"hello\n")
-            read(b"after 0 earlier messages.")
-            read(b"You: ", 2)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 0
-    finally:
-        os.close(ours)
-        os.close(theirs)
-
-
-# Ends ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("words", [("-m", "x"), ("-m", "x", "--json"), ()])
-def test_ctrl_c_in_a_turn_cancels_it(picoclaw, ollama, words):
-    """Status 130, at once, and the server's place is free again; the session goes on afterwards."""
-    ollama.script(delay=60)
-    with picoclaw.start("agent", *words) as process:
-        if not words:
-            process.stdin.write("x\n")
-            process.stdin.flush()
-        eventually(lambda: ollama.seen()["open"] == 1, "the model is asked")
-        began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
-        assert process.returncode == 130
-    assert time.monotonic() - began < 3
-    assert "Traceback" not in err
-    if "--json" in words:
-        told = json.loads(out)
-        assert told["code"] == "turn_timeout"
-        assert "cancelled after" in told["error"]
-    else:
-        assert "cancelled after" in err
-    eventually(lambda: ollama.seen()["open"] == 0, "the place is free")
-    ollama.script(delay=0.0)
-    assert picoclaw("agent", "-m", "again").returncode == 0
-
-
-def test_a_reader_that_goes_away_is_no_news(picoclaw):
-    """`… | head -0`: no traceback; the status is what a shell shows for SIGPIPE."""
-    read, write = os.pipe()
-    os.close(read)
-    with picoclaw.start("agent", "-m", "x", stdout=write) as process:
-        os.close(write)
-        _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (141, "")
-
-
-def test_closed_streams_are_no_fault(picoclaw):
-    """`>&-` and `<&-`: the turn is had all the same, and a conversation is over at once."""
-    command = " ".join([*picoclaw.argv, "agent"])
-    for shell in (f"{command} -m x >&-", f"{command} <&-", f"{command} -m x >&- 2>&- <&-"):
-        done = subprocess.run(["sh", "-c", shell], env=picoclaw.environ, capture_output=True, check=False)
-        assert (done.returncode, done.stderr) == (0, b""), shell
-
-
-def test_a_full_disk_is_told(picoclaw):
-    """A reply that cannot be written is no success."""
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    with Path("/dev/full").open("w") as full, picoclaw.start("agent", "-m", "x", stdout=full) as process:
-        _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (1, "Error: No space left on device\n")

@@ -68,6 +68,7 @@ def test_a_pull_without_news_is_given_up_and_one_with_news_is_not(fake_ollama: F
         list(OllamaServer(fake_ollama.url).pull("phi", stall=0.4))
 
 
+@pytest.mark.alone
 def test_a_pull_can_be_cancelled(fake_ollama: FakeOllama):
     """Between reports and while it waits for one; what was fetched is Ollama's to keep."""
     fake_ollama.script(pull_stalls=True)

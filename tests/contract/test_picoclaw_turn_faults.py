@@ -109,6 +109,7 @@ def test_a_binary_killed_at_any_step_leaves_a_session_for_either_backend(rig, st
 
 
 @pytest.mark.parametrize("kind", [NATIVE, BINARY])
+@pytest.mark.alone
 def test_the_command_killed_while_the_model_thinks_leaves_nothing_running(rig, kind):
     """SIGKILL to ``python -m picoclaw agent``: its connection or its binary goes too, the session heals."""
     rig.server.script(delay=60.0)

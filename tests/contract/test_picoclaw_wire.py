@@ -38,6 +38,7 @@ def test_a_huge_answer_is_ended(talk: Talk):
 @BOTH
 @pytest.mark.slow
 @pytest.mark.parametrize("behaviour", [{"delay": 30}, {"slow": {"bytes": 1, "every": 0.03}}])
+@pytest.mark.alone
 def test_the_deadline_holds_while_a_server_stalls_or_trickles(talk: Talk, behaviour: dict[str, Any]):
     """A byte now and then does not prolong a turn, and the server notices that the caller has gone."""
     talk.server.script(**behaviour)
@@ -51,6 +52,7 @@ def test_the_deadline_holds_while_a_server_stalls_or_trickles(talk: Talk, behavi
 
 @BOTH
 @pytest.mark.parametrize("behaviour", [{"delay": 30}, {"slow": {"bytes": 1, "every": 0.03}}])
+@pytest.mark.alone
 def test_a_cancellation_ends_a_blocked_read(talk: Talk, behaviour: dict[str, Any]):
     """Within a quarter of a second."""
     talk.server.script(**behaviour)
@@ -81,6 +83,7 @@ def test_an_attempt_that_takes_its_share_is_given_up_and_may_be_tried_again(talk
 
 @BOTH
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_server_that_takes_connections_and_never_reads_is_left_in_time(talk: Talk):
     """Sending blocks too: the kernel's buffers are full long before the prompt is out."""
     with socket.create_server(("127.0.0.1", 0), backlog=1) as deaf:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -72,8 +73,39 @@ def swarm_of_one(swarm: Engine, images: Images) -> Iterator[Typing]:
 
 
 @pytest.fixture(scope="module")
+def broken(swarm_of_one: Typing) -> str:
+    """An image whose programs end at once."""
+    tag = f"{swarm_of_one.engine.prefix}/up:broken"
+    dockerfile = f'FROM {swarm_of_one.variables["CLAWBUCKET_IMAGE"]}\nENTRYPOINT ["false"]\n'
+    swarm_of_one.engine.docker("build", "--quiet", "--tag", tag, "-", given=dockerfile, DOCKER_BUILDKIT="0")
+    return tag
+
+
+@dataclass(frozen=True)
+class Never:
+    """Another stack, of that image alone, and what ``up`` will have said of it."""
+
+    typed: Typing
+    up: Future[subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def never(swarm_of_one: Typing, broken: str) -> Iterator[Never]:
+    """It goes up while the good one does and is asked about: both wait for Swarm most of the time."""
+    ports = ("--port", str(free_port()), "--aggregator-port", str(free_port()))
+    other = Typing(swarm_of_one.engine, swarm_of_one.variables, f"{swarm_of_one.engine.prefix}-never", ports)
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(other.up, "--image", broken)
+        try:
+            yield Never(other, told)
+        finally:
+            told.exception()  # ended, whatever came of it
+            other("down", "--volumes", "--secrets")
+
+
+@pytest.fixture(scope="module")
 def deployed(swarm_of_one: Typing) -> Typing:
-    """It, up."""
+    """The good one, up, while the other tries in vain."""
     done = swarm_of_one.up()
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"dashboard    http://127.0.0.1:{swarm_of_one.ports[1]}" in done.stdout
@@ -122,19 +154,20 @@ def test_logs_are_those_of_the_service(deployed, which, event):
     assert {line.split()[0].split(".")[0] for line in lines} == {which}
 
 
-def test_a_broken_version_is_told_and_the_one_before_runs_on(deployed):
+def test_a_stack_that_never_runs_is_told_with_its_task_errors(never):
+    """Where there is nothing to go back to, up ends once a slot has failed again and again."""
+    done = never.up.result(UP)
+    assert done.returncode == 1
+    assert "rack: 0 of 1 run; rack.1." in done.stderr
+    assert "task: non-zero exit (1)" in done.stderr
+    assert "Swarm goes on trying" in done.stderr
+    assert never.typed.left() != []
+    never.typed("down", "--volumes", "--secrets")
+    assert never.typed.left() == []
+
+
+def test_a_broken_version_is_told_and_the_one_before_runs_on(deployed, broken):
     """With the error of its task, and Swarm's rollback."""
-    broken = f"{deployed.engine.prefix}/up:broken"
-    image = deployed.variables["CLAWBUCKET_IMAGE"]
-    deployed.engine.docker(
-        "build",
-        "--quiet",
-        "--tag",
-        broken,
-        "-",
-        given=f'FROM {image}\nENTRYPOINT ["false"]\n',
-        DOCKER_BUILDKIT="0",
-    )
     done = deployed.up("--image", broken)
     assert done.returncode == 1
     assert "task: non-zero exit (1)" in done.stderr
@@ -142,32 +175,6 @@ def test_a_broken_version_is_told_and_the_one_before_runs_on(deployed):
     assert deployed("status").returncode == 1  # it says so until something else is deployed
     again = deployed.up()
     assert again.returncode == 0, again.stdout + again.stderr
-
-
-def test_a_stack_that_never_runs_is_told_with_its_task_errors(swarm_of_one):
-    """Where there is nothing to go back to, up ends once a slot has failed again and again."""
-    broken = f"{swarm_of_one.engine.prefix}/up:never"
-    image = swarm_of_one.variables["CLAWBUCKET_IMAGE"]
-    swarm_of_one.engine.docker(
-        "build",
-        "--quiet",
-        "--tag",
-        broken,
-        "-",
-        given=f'FROM {image}\nENTRYPOINT ["false"]\n',
-        DOCKER_BUILDKIT="0",
-    )
-    ports = ("--port", str(free_port()), "--aggregator-port", str(free_port()))
-    other = Typing(swarm_of_one.engine, swarm_of_one.variables, f"{swarm_of_one.engine.prefix}-never", ports)
-    try:
-        done = other.up("--image", broken)
-        assert done.returncode == 1
-        assert "rack: 0 of 1 run; rack.1." in done.stderr
-        assert "task: non-zero exit (1)" in done.stderr
-        assert "Swarm goes on trying" in done.stderr
-    finally:
-        other("down", "--volumes", "--secrets")
-    assert other.left() == []
 
 
 def test_down_leaves_nothing(deployed):

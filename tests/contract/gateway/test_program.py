@@ -79,6 +79,7 @@ def rack() -> Iterator[RackApi]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_sigterm_ends_the_program_within_a_second(rack: RackApi):
     """Open streams are cut, the exit code is 0, and nothing is said but that it stops."""
     program = Program(rack.settings())
@@ -99,6 +100,7 @@ def test_sigterm_ends_the_program_within_a_second(rack: RackApi):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_program_ends_with_its_launcher(rack: RackApi):
     """A lifeline that is cut ends it at once."""
     theirs, ours = os.pipe()

@@ -178,6 +178,7 @@ def test_who_is_connected_when_a_replica_ends_is_answered(start: Start):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_idle_replica_ends_at_once(start: Start):
     """A connection that was answered and is kept holds nobody up."""
     replica = start()
