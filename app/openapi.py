@@ -86,6 +86,7 @@ _S, _A, _H, _P = schemas, answers, handoff_models, history_models
 OPERATIONS = (
     Operation("get", "/", "pages", "The dashboard, Bob's World.", "text/html", errors=(503,)),
     Operation("get", "/ui/squads", "pages", "The dashboard's tiles, as a fragment.", "text/html"),
+    Operation("get", "/ui/elsewhere", "pages", "The other racks' troopers, as a fragment.", "text/html"),
     Operation("get", "/ui/chat", "pages", "The dashboard's chat, as a fragment.", "text/html"),
     Operation("get", "/ui/revolts", "pages", "The other racks and the handoffs, as a fragment.", "text/html"),
     Operation("get", "/ui/feed", "pages", "What happened, as a fragment.", "text/html"),
