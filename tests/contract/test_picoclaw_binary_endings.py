@@ -125,6 +125,7 @@ def test_under_gevent_a_turn_lets_the_other_greenlets_run(place, mode):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux'")
+@pytest.mark.alone
 def test_the_binary_does_not_outlive_a_parent_that_is_killed(place):
     """A process killed in the middle of a turn (SIGKILL) takes the binary with it."""
     script = write_stand_in(place.root / "bin", hang=1, fork=1, pids=place.root / "pids")

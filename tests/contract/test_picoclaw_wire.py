@@ -285,6 +285,7 @@ model.close()
 @BOTH
 @pytest.mark.slow
 @pytest.mark.parametrize("behaviour", [{"delay": 30}, {"slow": {"bytes": 1, "every": 0.03}}])
+@pytest.mark.alone
 def test_under_gevent_each_greenlet_has_its_own_deadline(talk: Talk, behaviour: dict[str, Any]):
     """Patched, in one thread: deadlines and a cancellation hold, and other greenlets go on meanwhile."""
     talk.server.script(**behaviour)
