@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -183,7 +183,12 @@ def _health(url: str, paths: tuple[str, ...], seconds: float) -> dict[str, list[
 def _family(url: str) -> list[psutil.Process]:
     """The processes, started by this one, that serve ``url``."""
     port = str(urlsplit(url).port)
-    return [child for child in psutil.Process().children(recursive=True) if port in child.cmdline()]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # one that has just ended, of whoever runs the bench
+            if port in child.cmdline():
+                found.append(child)
+    return found
 
 
 def _spent(family: list[psutil.Process]) -> float:
