@@ -13,7 +13,7 @@ from tests.contract.gateway.stage import Stage, hello
 from tests.contract.gateway.wires import DEADLINE, Message, Wire, answer, eventually, request_bytes
 
 BOUND = 16 * 1024 * 1024
-"""More bytes than all buffers between two ends of the gateway hold on loopback, where the last is kept small."""
+"""More bytes than all buffers between two ends of the gateway hold on loopback, the last being small."""
 
 
 def keep_small(wire: Wire) -> None:
