@@ -167,14 +167,14 @@ def home(chosen: Path | None) -> Path:
 
 
 def running(where: Path) -> dict[int, RunDir]:
-    """The racks that run from there, by port."""
+    """The racks that run from there, by port, the lowest first."""
     found = {}
-    for path in sorted(where.glob("[0-9]*")):
+    for path in where.glob("[0-9]*"):
         directory = RunDir(path)
         run = directory.live()
         if run:
             found[run.port] = directory
-    return found
+    return dict(sorted(found.items()))
 
 
 def find(where: Path, port: int | None) -> tuple[RunDir, Run]:

@@ -100,6 +100,14 @@ def test_several_racks_need_a_port(tmp_path):
         find(tmp_path, 7000)
 
 
+def test_racks_are_in_the_order_of_their_ports(tmp_path):
+    """As numbers, not as the names of their directories: 12341 comes after 2341."""
+    mark = Mark.of(os.getpid())
+    for port in (12341, 2341, 8080):
+        made(tmp_path, port, launcher=mark)
+    assert list(running(tmp_path)) == [2341, 8080, 12341]
+
+
 def test_what_a_killed_launcher_left_is_cleared(tmp_path, child):
     """Its files, and whatever of its run still goes on."""
     directory = made(tmp_path, 8080, launcher=Mark(os.getpid(), 12.0))
