@@ -7,6 +7,7 @@ import { swarm } from "./patcher.js";
 
 const KEPT = 30_000; // ms that a choice stays without being applied
 const APPLIED = 2_000; // ms within which the stream says what was applied
+const EVERY = 5_000; // ms between two looks for what holds it up
 const STUCK = 10_000; // ms without a change after which it is told what holds it up
 const LINGERS = 4_000; // ms that "6 of 6" is to be seen
 
@@ -102,7 +103,8 @@ function draw(service, squad, now) {
   bar.value = Math.min(running, wanted);
   const said = running > wanted ? `${running} running, ${wanted} wanted` : `${running} of ${wanted} running`;
   const held = now - way.since;
-  const key = `${way.mark} ${way.done} ${Math.floor(held / 1000)}`; // once a second: what holds it up is looked for among all
+  // What holds it up is looked for among all troopers: once in EVERY, however often there is news.
+  const key = `${way.mark} ${way.done} ${held < STUCK ? 0 : Math.floor(held / EVERY)}`;
   if (place.dataset.told === key) return;
   place.dataset.told = key;
   const text = way.done ? `${running} of ${wanted}` : held < STUCK ? `${said}…` : `${said} for ${Math.floor(held / 1000)} s: ${why(service, squad)}.`;
