@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
@@ -29,6 +30,9 @@ WITHOUT_SCRIPTS = 8
 MOST_VIEWS = 50
 """Ways to look of which the same board's fragments are kept: addresses are anybody's to make up."""
 
+_SCRIPTS = Path(__file__).parent / "static"
+MODULES = tuple(sorted(path.name for path in _SCRIPTS.glob("*.js") if path.name != "theme.js"))
+"""What ``main.js`` imports, and it; ``theme.js`` is no module, and runs before anything is painted."""
 
 FRAGMENTS = {
     "chat": "_chat.html",
@@ -69,6 +73,7 @@ def blueprint(services: Services) -> Blueprint:
             arms=arms,
             aggregator=of_state(arms)["aggregator"],
             refresh=WITHOUT_SCRIPTS,
+            modules=MODULES,
             typed=services.board.typed(services.board.snapshot, _port(services)),
             **context(),
         )
@@ -94,7 +99,7 @@ def blueprint(services: Services) -> Blueprint:
 
     def fragment(template: str, view: View = View()) -> Response:  # noqa: B008 - it is frozen
         board, context = _look(services, view)
-        draw = lambda: render_template(template, **context())  # noqa: E731 - it is passed on once
+        draw = lambda: render_template(template, scripted=True, **context())  # noqa: E731 - it is passed on once
         return _html(draw_once((template, view), board, draw))
 
     for name, template in FRAGMENTS.items():

@@ -34,6 +34,8 @@ SETTLE = 3.0
 TAIL = 2_000
 """Bytes before an event's end in which its time is looked for."""
 DUE = re.compile(rb'"rps":\{[^{}]*"at":"(\d+\.\d+)"')
+_NOT_YET = b"\nretry: 1000"
+"""The end of what a replica says before it has any picture (app/fanout.py)."""
 MADE = re.compile(rb": at (\d+)\n")
 NEAR = 64
 """Bytes after an event's end, its chunk's frame among them, within which the next says when it was made."""
@@ -116,7 +118,7 @@ class Viewer(asyncio.BufferedProtocol):
     def _event(self, end_of_it: bytes, heard: float) -> None:
         counted, due = self._counted, DUE.search(end_of_it)
         if not self.greeted.done():
-            if due is not None:
+            if not end_of_it.endswith(_NOT_YET):
                 self.greeted.set_result(None)
                 counted.firsts.append(1_000 * (heard - self._asked))
                 counted.connected += 1

@@ -9,7 +9,8 @@ const KINDS = ["text", "show", "unless", "attrs", "value", "checked", "next", "d
 export const BINDINGS = KINDS.map((kind) => `[data-${kind}]`).join();
 
 /**
- * An element, how it shows a field (`attr`: in its data-* attribute of that name), and which one.
+ * An element, how it shows a field (`attr`: in its data-* attribute of that name; `drawn`: heat.js shows it all), and
+ * which one.
  * @typedef {{element: HTMLElement, kind: string, field: string}} Binding
  */
 
@@ -27,7 +28,7 @@ export function index() {
   bindings.clear();
   fields.clear();
   bindings.set("", []);
-  for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(BINDINGS))) {
+  for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(`${BINDINGS}, .tile.cell`))) {
     const path = /** @type {HTMLElement} */ (element.closest("[data-of]")).dataset.of ?? "";
     const before = bindings.get(path);
     if (before) before.push(...boundBy(element));
@@ -37,7 +38,9 @@ export function index() {
 
 /** @param {HTMLElement} element @returns {Binding[]} */
 function boundBy(element) {
+  /** @type {Binding[]} */
   const found = [];
+  if (element.matches(".tile.cell")) return [{ element, kind: "drawn", field: "" }];
   for (const name of element.getAttributeNames()) {
     const kind = name.slice(5);
     if (!name.startsWith("data-") || !KINDS.includes(kind)) continue;
@@ -64,15 +67,27 @@ export function fill(element, fields) {
  */
 function set({ element, kind, field }, value) {
   if (kind === "text") {
-    const text = String(value ?? element.dataset.none ?? "");
-    if (element.textContent !== text) element.textContent = text;
+    write(element, String(value ?? element.dataset.none ?? ""));
   } else if (kind === "attr") mark(element, `data-${field}`, String(value ?? ""));
-  else if (kind === "show") element.hidden = !value && value !== 0;
-  else if (kind === "unless") element.hidden = Boolean(value);
+  else if (kind === "show") hide(element, !value && value !== 0);
+  else if (kind === "unless") hide(element, Boolean(value));
   else if (kind === "checked") mark(element, "aria-checked", String(value === "on"));
   else if (kind === "disabled") mark(element, "aria-disabled", String(Boolean(value)));
   else if (kind === "next") /** @type {HTMLInputElement} */ (element).value = value === "on" ? "off" : "on";
   else if (kind === "value" && element !== document.activeElement) /** @type {HTMLInputElement} */ (element).value = value ?? "";
+}
+
+/**
+ * A text is changed where it stands: another node in its place is a change of the element's children, which the
+ * stylesheet and the layout are asked about.
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+function write(element, text) {
+  const { firstChild: only } = element;
+  if (only instanceof Text && !only.nextSibling) {
+    if (only.data !== text) only.data = text;
+  } else if (element.textContent !== text) element.textContent = text;
 }
 
 /**
@@ -83,6 +98,11 @@ function set({ element, kind, field }, value) {
  */
 function mark(element, name, value) {
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+/** @param {HTMLElement} element @param {boolean} hidden */
+function hide(element, hidden) {
+  if (element.hidden !== hidden) element.hidden = hidden;
 }
 
 /**
@@ -101,6 +121,11 @@ export function show(path, changed) {
  * @param {string} path
  */
 export function leave(path) {
-  for (const { element } of bindings.get(path) ?? []) if (element.dataset.of === path) element.remove();
+  for (const { element } of bindings.get(path) ?? []) {
+    if (element.dataset.of !== path) continue;
+    const list = element.parentElement;
+    element.remove();
+    if (list?.matches(".tiles")) list.toggleAttribute("data-empty", list.childElementCount === 0);
+  }
   bindings.delete(path);
 }

@@ -5,6 +5,7 @@ import { at } from "./page.js";
 import { tasks } from "./pausing.js";
 
 const LATEST = 1000; // ms after which it is done whether there is time or not
+const squads = at("squads", HTMLElement);
 
 /** The words of templates/_brief.html's cell. @param {any} task */
 function label(task) {
@@ -43,12 +44,12 @@ function soon() {
 }
 
 onChange((ids) => {
-  for (const cell of ids === null ? document.querySelectorAll(".tile.cell") : []) untold.add(cell.id.slice("task-".length));
-  if (ids !== null && document.querySelector(".tile.cell")) for (const id of ids) untold.add(id);
+  for (const cell of ids === null ? squads.querySelectorAll(".tile.cell") : []) untold.add(cell.id.slice("task-".length));
+  if (ids !== null && squads.querySelector('.tiles[data-density="heat"]')) for (const id of ids) untold.add(id);
   soon();
 });
 
-at("squads", HTMLElement).addEventListener("pointerover", (event) => {
+squads.addEventListener("pointerover", (event) => {
   const cell = /** @type {Element} */ (event.target).closest(".tile.cell");
   const task = cell && taskOf(cell);
   if (task) cell.setAttribute("title", `${label(task)}, on ${task.node}`);

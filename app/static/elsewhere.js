@@ -67,6 +67,7 @@ document.addEventListener("claw:state", (event) => {
 });
 document.body.addEventListener("htmx:afterSwap", ({ target }) => {
   if (target.id !== "elsewhere" && target.id !== "squads") return;
+  at("squads", HTMLElement).toggleAttribute("data-beside", place() !== null);
   judge();
   check();
 });

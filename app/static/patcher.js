@@ -142,7 +142,7 @@ function tell() {
   const age = Math.floor((performance.now() - heardAt) / 1000);
   const phase = open && age < SILENCE ? "live" : swarm.state ? "stale" : "connecting";
   if (live.dataset.phase !== phase) {
-    live.dataset.phase = phase;
+    live.dataset.phase = document.documentElement.dataset.stream = phase;
     liveWord.textContent = phase;
   }
   liveAge.textContent = phase === "stale" ? `${age} s` : "";
@@ -174,7 +174,7 @@ setInterval(tell, 1000);
 
 document.body.addEventListener("htmx:afterSettle", swapped);
 Idiomorph.defaults.ignoreActiveValue = true; // what somebody is typing is theirs
-Idiomorph.defaults.callbacks.beforeNodeMorphed = (/** @type {any} */ old, /** @type {any} */ now) => old.localName !== "select" || old.id !== now.id || old.innerHTML !== now.innerHTML; // what is chosen, too
-Idiomorph.defaults.callbacks.beforeAttributeUpdated = (/** @type {string} */ name) => name !== "tabindex" && name !== "open"; // where Tab stops (grid.js), what is unfolded
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (/** @type {any} */ old, /** @type {any} */ now) => (old.localName !== "select" || old.id !== now.id || old.innerHTML !== now.innerHTML) && old.className !== "map"; // what is chosen, too, and what heat.js drew
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (/** @type {string} */ name) => !["tabindex", "open", "data-drawn"].includes(name); // where Tab stops (grid.js), what is unfolded, what is drawn
 index();
 scrollChat();

@@ -17,6 +17,7 @@ let timer = 0;
 /** @param {Iterable<string>} ids @returns {Set<Element>} the lists in which a tile appeared or vanished */
 function judge(ids) {
   const known = tasks();
+  /** @type {Set<Element>} */
   const touched = new Set();
   for (const id of ids) {
     const record = known[id];
@@ -26,8 +27,9 @@ function judge(ids) {
     const tile = document.getElementById(`task-${id}`);
     if (!tile || tile.hidden === hide) continue;
     tile.hidden = hide;
-    touched.add(tile.parentElement);
+    if (tile.parentElement) touched.add(tile.parentElement);
   }
+  if (touched.size) document.dispatchEvent(new Event("claw:sifted"));
   return touched;
 }
 

@@ -19,11 +19,9 @@ const SVG = "http://www.w3.org/2000/svg";
 const lines = new Map();
 /** @type {Set<string>} troopers with a point that is not drawn */
 const fresh = new Set();
-/** @type {Set<SVGElement>} */
-const watched = new Set();
-/** @type {Set<SVGElement>} on the screen, or nearly */
-const visible = new Set();
-/** @type {Map<string, SVGElement>} the visible ones by their trooper */
+/** @type {Set<string>} of them those whose tile the browser does not draw just now (css/tile.css: content-visibility) */
+const unseen = new Set();
+/** @type {Map<string, SVGElement>} the tiles' lines by their trooper */
 let drawn = new Map();
 
 // -- scores ------------------------------------------------------------------------------------------------
@@ -125,43 +123,39 @@ function fill(svg) {
   }
 }
 
+// The browser is asked about those with news alone: an observer of a thousand tiles costs something in every frame.
 function draw() {
+  const seen = [];
   for (const id of fresh) {
     const svg = drawn.get(id);
-    if (svg) fill(svg);
+    if (svg?.checkVisibility({ contentVisibilityAuto: true })) seen.push(svg);
+    else if (svg) unseen.add(id);
   }
   fresh.clear();
+  seen.forEach(fill);
 }
 
-const byTrooper = () => new Map([...visible].map((svg) => [svg.dataset.spark ?? "", svg]));
-
-const observer = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    const svg = /** @type {SVGElement} */ (target);
-    if (isIntersecting) {
-      visible.add(svg);
-      fill(svg);
-    } else visible.delete(svg);
-  }
-  drawn = byTrooper();
-}, { rootMargin: "200px" });
+/** Draw whose news was not drawn because nobody saw it. @param {Iterable<string>} ids */
+function catchUp(ids) {
+  for (const id of ids) if (unseen.delete(id)) fresh.add(id);
+  draw();
+}
 
 /** Find the tiles' lines anew: a morph empties those that stay, and brings others. */
 function find() {
-  for (const svg of watched) {
-    if (svg.isConnected) continue;
-    observer.unobserve(svg);
-    watched.delete(svg);
-    visible.delete(svg);
-  }
-  for (const svg of /** @type {NodeListOf<SVGElement>} */ (document.querySelectorAll("svg[data-spark]"))) {
-    if (!watched.has(svg)) observer.observe(svg);
-    watched.add(svg);
-  }
-  drawn = byTrooper();
-  for (const svg of visible) fill(svg);
+  /** @type {NodeListOf<SVGElement>} */
+  const found = document.querySelectorAll("svg[data-spark]");
+  drawn = new Map([...found].map((svg) => [svg.dataset.spark ?? "", svg]));
+  unseen.clear();
+  for (const id of drawn.keys()) fresh.add(id);
+  draw();
 }
 
+document.addEventListener("contentvisibilityautostatechange", (event) => {
+  const { target } = event;
+  if (unseen.size && target instanceof HTMLElement) catchUp([target.id.slice("task-".length)]);
+}, true);
+document.addEventListener("claw:sifted", () => catchUp([...unseen]));
 document.addEventListener("claw:painted", () => { if (fresh.size) draw(); });
 document.body.addEventListener("htmx:afterSwap", (event) => { if (/** @type {Element} */ (event.target).id === "squads") find(); });
 find();

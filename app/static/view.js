@@ -4,6 +4,7 @@ import { announce } from "./announce.js";
 import { at } from "./page.js";
 import { sift } from "./sift.js";
 import "./cells.js";
+import "./heat.js";
 import "./export.js";
 import "./order.js";
 import { inKiosk, kiosk } from "./kiosk.js";

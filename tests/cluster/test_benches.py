@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from bench import api, bus, election
+from bench import api, bus, election, scaling
 from bench.figures import Figure
 
 pytestmark = pytest.mark.slow
@@ -76,3 +76,14 @@ def test_bus_stands_beside_a_bare_socket():
     shares = [figure.value for figure in figures if "share" in figure.name]
     assert len(shares) == 3
     assert all(0 < share < 3 for share in shares)
+
+
+def test_scaling_measures_a_rack_and_its_viewers():
+    """Ten packed troopers at rest, with one viewer of their real front, and with twenty more."""
+    before = mine()
+    figures = scaling.of_size(10, seconds=2.0)
+    assert {figure.size for figure in figures} == {10}
+    assert named(figures, "bus: keys read").value > 10
+    assert named(figures, "stream: the first picture").value > 1_000
+    assert named(figures, "stream: deltas").value > 0
+    assert set(mine()) <= set(before)
