@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
 
 from app import elsewhere, feed, reigns
 from app.agent import asked_task
+from app.assets import MODULES
 from app.fanout import State
 from app.glossary import term_of
 from app.handoff_lines import handoff_lines
@@ -29,10 +29,6 @@ WITHOUT_SCRIPTS = 8
 """Seconds after which a page without JavaScript loads itself anew."""
 MOST_VIEWS = 50
 """Ways to look of which the same board's fragments are kept: addresses are anybody's to make up."""
-
-_SCRIPTS = Path(__file__).parent / "static"
-MODULES = tuple(sorted(path.name for path in _SCRIPTS.glob("*.js") if path.name != "theme.js"))
-"""What ``main.js`` imports, and it; ``theme.js`` is no module, and runs before anything is painted."""
 
 FRAGMENTS = {
     "chat": "_chat.html",

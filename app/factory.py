@@ -12,6 +12,7 @@ from htmx_flask import Htmx
 from app import (
     agent,
     arm,
+    assets,
     chat,
     dashboard,
     drawer,
@@ -80,6 +81,7 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
             else:
                 guard.check(request, token=request.endpoint not in WITHOUT_TOKEN)
 
+    files = assets.assets()
     for routes in (
         dashboard.blueprint(services),
         drawer.blueprint(services),
@@ -99,10 +101,12 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
         health_routes.blueprint(services),
         scoreboard.blueprint(services),
         session.blueprint(guard),
+        assets.blueprint(files),
     ):
         app.register_blueprint(routes)
     errors.install(app)
-    app.wsgi_app = sealed(app, services.metrics, services.clock, {"/api/swarms": swarms_at_once})  # type: ignore[method-assign, assignment]
+    shortcuts = {path: asset.plain for path, asset in files.items()} | {"/api/swarms": swarms_at_once}
+    app.wsgi_app = sealed(app, services.metrics, services.clock, shortcuts)  # type: ignore[method-assign, assignment]
     return app
 
 

@@ -7,7 +7,8 @@ import { course, gaps, STEP } from "./course.js";
 import { keyboard } from "./chart_keys.js";
 import { colours, follow } from "./inks.js";
 
-const uPlot = /** @type {any} */ (globalThis).uPlot;
+/** The library, which is fetched when the chart is first on the screen. @type {any} */
+let uPlot = null;
 const QUIETLY = 30_000; // ms between two new labels
 const SHORTEST = 60; // seconds that the width stands for, at least
 const TEXT = 16; // px of the text for which widths and dashes are meant
@@ -202,6 +203,17 @@ function dye() {
   chart?.redraw(false);
 }
 
+/** Once; to read and start it takes a twentieth of a second, in which a first visit has better things to show. */
+function fetchLibrary() {
+  if (document.getElementById("uplot")) return;
+  const script = Object.assign(document.createElement("script"), { id: "uplot", src: new URL("vendor/uPlot.iife.min.js", import.meta.url).href });
+  script.addEventListener("load", () => {
+    uPlot = /** @type {any} */ (globalThis).uPlot;
+    draw();
+  });
+  document.head.append(script);
+}
+
 makeLegend();
 follow(dye);
 document.addEventListener("claw:history", () => {
@@ -210,7 +222,11 @@ document.addEventListener("claw:history", () => {
 });
 document.addEventListener("claw:sample", draw);
 document.addEventListener("visibilitychange", draw);
-new IntersectionObserver((found) => { seen = found.some((entry) => entry.isIntersecting); draw(); }, { rootMargin: "200px" }).observe(plot);
+new IntersectionObserver((found) => {
+  seen = found.some((entry) => entry.isIntersecting);
+  if (seen) fetchLibrary();
+  draw();
+}, { rootMargin: "200px" }).observe(plot);
 new ResizeObserver(([{ contentRect: { width, height } }]) => {
   size = { width: Math.floor(width), height: Math.floor(height) };
   const now = parseFloat(getComputedStyle(document.documentElement).fontSize);

@@ -83,7 +83,7 @@ def test_squares_close_up_when_filtered(many: str, watch: Watch):
     behind = page.evaluate(BEHIND)
     assert behind == {"room": True, "painted": False}
     page.get_by_label("Filter troopers").fill("")
-    page.wait_for_function(f"() => document.querySelectorAll('.tile.cell:not([hidden])').length === {TROOPERS}")
+    expect(page.locator("#squads .tile.cell:not([hidden])")).to_have_count(TROOPERS)
     assert agrees(page) == before
     page.context.close()
 
