@@ -138,7 +138,9 @@ def test_every_density_opens_it(world: World, watch: Watch, density: str):
     drawer = open_at(page, 2)
     drawer.get_by_role("switch").click()
     expect(drawer.get_by_role("switch")).to_have_attribute("aria-checked", "true", timeout=SOON)
-    expect(tile(page, 2)).to_have_attribute("data-arm", "on", timeout=SOON)
+    shown = tile(page, 2).get_by_role("button") if density == "heat" else tile(page, 2)
+    told = ("aria-label", re.compile("armed$")) if density == "heat" else ("data-arm", "on")
+    expect(shown).to_have_attribute(*told, timeout=2 * SOON)
     drawer.get_by_role("switch").click()
     expect(drawer.get_by_role("switch")).to_have_attribute("aria-checked", "false", timeout=SOON)
 
