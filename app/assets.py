@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-
-from flask import Blueprint, Response, request
 
 from app.reading import REVALIDATE, Environ, Plain, etag_of, has
 
@@ -87,20 +84,3 @@ def assets(folder: Path = STATIC) -> dict[str, Asset]:
     files = {path.relative_to(folder).as_posix(): (path,) for path in found}
     joined = {name: tuple(folder / part for part in parts) for name, parts in JOINED.items()}
     return {f"{AT}/{name}": Asset(paths) for name, paths in (files | joined).items()}
-
-
-def blueprint(ready: dict[str, Asset]) -> Blueprint:
-    """The joined ones for requests that the short cut (app/envelope.py) leaves to Flask, as HEAD."""
-    routes = Blueprint("assets", __name__)
-
-    def answer(asset: Asset) -> tuple[Response, int] | Response:
-        plain = asset.plain(request.environ)
-        if plain is None:
-            return Response("a part of this file is missing\n", mimetype="text/plain"), 404
-        status, headers, body = plain
-        return Response(body, status, headers)
-
-    for name in JOINED:
-        path = f"{AT}/{name}"
-        routes.add_url_rule(path, name.replace(".", "_"), partial(answer, ready[path]))
-    return routes

@@ -26,7 +26,7 @@ _NO_STORE = ("Cache-Control", "no-store")
 def sealed(app: Flask, metrics: Metrics, clock: Clock, shortcuts: Mapping[str, Shortcut]) -> Wsgi:
     """``app`` as WSGI, with everything around it. Its rules are complete by now.
 
-    ``shortcuts``: by path, who may answer a GET without Flask.
+    ``shortcuts``: by path, who may answer a GET or a HEAD without Flask.
     """
     inner, now = app.wsgi_app, clock.monotonic
     endpoints = {rule.rule: rule.rule for rule in app.url_map.iter_rules() if not rule.arguments}
@@ -45,12 +45,13 @@ def sealed(app: Flask, metrics: Metrics, clock: Clock, shortcuts: Mapping[str, S
             return start_response(status, headers, exc_info)
 
         shortcut = shortcuts.get(environ["PATH_INFO"])
-        if shortcut is not None and environ["REQUEST_METHOD"] == "GET":
+        method = environ["REQUEST_METHOD"]
+        if shortcut is not None and method in ("GET", "HEAD"):
             answer = shortcut(environ)
             if answer is not None:
                 status, headers, body = answer
                 started(status, [*headers, ("Content-Length", str(len(body)))] if body else headers)
-                return [body] if body else []
+                return [body] if body and method == "GET" else []
         return inner(environ, started)
 
     return outer

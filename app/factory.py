@@ -12,7 +12,6 @@ from htmx_flask import Htmx
 from app import (
     agent,
     arm,
-    assets,
     chat,
     dashboard,
     drawer,
@@ -32,6 +31,7 @@ from app import (
     swarm,
     wire,
 )
+from app.assets import assets
 from app.envelope import sealed
 from app.errors import Refusal
 from app.fanout import Fanout
@@ -81,7 +81,6 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
             else:
                 guard.check(request, token=request.endpoint not in WITHOUT_TOKEN)
 
-    files = assets.assets()
     for routes in (
         dashboard.blueprint(services),
         drawer.blueprint(services),
@@ -101,11 +100,10 @@ def create_app(services: Services, fanout: Fanout | None = None) -> Flask:
         health_routes.blueprint(services),
         scoreboard.blueprint(services),
         session.blueprint(guard),
-        assets.blueprint(files),
     ):
         app.register_blueprint(routes)
     errors.install(app)
-    shortcuts = {path: asset.plain for path, asset in files.items()} | {"/api/swarms": swarms_at_once}
+    shortcuts = {path: asset.plain for path, asset in assets().items()} | {"/api/swarms": swarms_at_once}
     app.wsgi_app = sealed(app, services.metrics, services.clock, shortcuts)  # type: ignore[method-assign, assignment]
     return app
 

@@ -93,6 +93,7 @@ function heard() {
 
 /** @param {MessageEvent<string>} event */
 function onSnapshot(event) {
+  if (!bindings.size) index(); // not before: a page with a thousand tiles is painted the sooner
   swarm.state = merge(Object.create(null), JSON.parse(event.data));
   rank(swarm.state, null);
   heard();
@@ -176,5 +177,4 @@ document.body.addEventListener("htmx:afterSettle", swapped);
 Idiomorph.defaults.ignoreActiveValue = true; // what somebody is typing is theirs
 Idiomorph.defaults.callbacks.beforeNodeMorphed = (/** @type {any} */ old, /** @type {any} */ now) => (old.localName !== "select" || old.id !== now.id || old.innerHTML !== now.innerHTML) && old.className !== "map"; // what is chosen, too, and what heat.js drew
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (/** @type {string} */ name) => !["tabindex", "open", "data-drawn"].includes(name); // where Tab stops (grid.js), what is unfolded, what is drawn
-index();
 scrollChat();

@@ -114,10 +114,11 @@ def test_replicas_that_know_the_same_give_the_same_etag():
     assert len(etags) == 1
 
 
-def test_head_is_get_without_the_body(client):
+@pytest.mark.parametrize("path", ["/api/swarms", "/api/whoami", "/static/css/page.css", "/static/main.js"])
+def test_head_is_get_without_the_body(client, path: str):
     """HEAD answers what GET would, without the body."""
-    got, head = client.get("/api/swarms"), client.head("/api/swarms")
-    assert head.data == b""
+    got, head = client.get(path), client.head(path)
+    assert (got.status_code, head.status_code, head.data) == (200, 200, b"")
     assert head.headers["Content-Length"] == str(len(got.data))
 
 

@@ -1,4 +1,4 @@
-"""The page's own files: the same bytes in two encodings, each with its own tag, read anew when they change."""
+"""The page's own files: the same bytes in two encodings, each with a tag, read anew when they change."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from tests.fakes import FakeAgent
 from tests.hive import PRIMARY, SECOND, Hive
 
 ROOT = Path(app.__file__).parent
-VOID = {"meta", "link", "input", "circle", "br"}
+VOID = {"meta", "link", "input", "br"}
 BINDINGS = tuple(
     f"data-{kind}" for kind in ("text", "show", "unless", "attrs", "value", "checked", "next", "disabled")
 )
@@ -219,7 +219,8 @@ def test_an_answer_in_the_chat_is_told_apart(stage: Stage):
     assert told == sorted(told)
     page = Page(html)
     assert [len(page.of("typed")), len(page.of("answer"))] == [1, 2]
-    assert [a["fill"] for tag, a, _ in page.elements if tag == "circle"] == [trooper.color]
+    faces = [a["color"] for tag, a, _ in page.elements if tag == "svg" and a.get("class") == "face"]
+    assert faces == [trooper.color]
 
 
 def test_a_missing_model_is_told_quietly(stage: Stage):
