@@ -21,8 +21,9 @@ inner.className = "open";
 probe.append(inner);
 document.body.append(probe);
 
-/** A string of CSS without its quotes; "" for none. @param {string} value */
-const unquoted = (value) => /^["'](.*)["']/.exec(value.trim())?.[1] ?? "";
+/** A string of CSS without its quotes, its escapes put right; "" for none. @param {string} value */
+const unquoted = (value) =>
+  (/^["'](.*)["']/.exec(value.trim())?.[1] ?? "").replace(/\\([0-9a-f]{1,6}) ?/gi, (_, code) => String.fromCodePoint(parseInt(code, 16)));
 
 /** @param {(string | boolean)[]} facts @returns {Look} */
 function seen(facts) {
