@@ -1,101 +1,47 @@
-"""The page's own files: the same bytes in two encodings, each with a tag, read anew when they change."""
+"""How large the parts of the dashboard may grow, and that what is vendored for its tests is what it says."""
 
 from __future__ import annotations
 
-import gzip
-import os
+import hashlib
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.assets import JOINED, MODULES, STATIC, Asset, assets, takes_gzip
+from bench import assets
 
-GZIP = {"HTTP_ACCEPT_ENCODING": "gzip, deflate, br"}
-PLAIN: dict[str, str] = {}
-
-
-def answered(asset: Asset, environ: dict[str, str]) -> tuple[str, dict[str, str], bytes]:
-    """Status, headers by name, body."""
-    plain = asset.plain(environ)
-    assert plain is not None
-    status, headers, body = plain
-    assert len(dict(headers)) == len(headers)
-    return status[:3], dict(headers), body
+ROOT = Path(__file__).parents[2]
+APP = ROOT / "app"
+VENDOR = ROOT / "tests" / "browser" / "vendor"
+LONGEST = {"static/*.js": 250, "static/css/*.css": 250, "templates/_*.html": 120}
+"""Lines of a module, a stylesheet and a partial: what is longer is two."""
 
 
-@pytest.fixture
-def sheet(tmp_path: Path) -> Path:
-    """A stylesheet that somebody may edit."""
-    path = tmp_path / "some.css"
-    path.write_text("a { color: red }\n" * 50, encoding="utf-8")
-    return path
+@pytest.mark.parametrize("kind", LONGEST)
+def test_no_part_is_too_long(kind: str):
+    """Each module, stylesheet and partial can be read in one go."""
+    lines = {path.name: len(path.read_text("utf-8").splitlines()) for path in APP.glob(kind)}
+    assert lines
+    assert {name: count for name, count in lines.items() if count > LONGEST[kind]} == {}
 
 
-def test_both_encodings_say_the_same(sheet: Path):
-    """Who takes gzip has it, with its own tag; a cache between must keep the two apart."""
-    asset = Asset([sheet])
-    (_, plain, body), (_, packed, squeezed) = answered(asset, PLAIN), answered(asset, GZIP)
-    assert gzip.decompress(squeezed) == body == sheet.read_bytes()
-    assert len(squeezed) < len(body) / 4
-    assert plain["ETag"] != packed["ETag"]
-    assert packed["Content-Encoding"] == "gzip"
-    assert "Content-Encoding" not in plain
-    for headers in (plain, packed):
-        assert headers["Vary"] == "Accept-Encoding"
-        assert headers["Content-Type"] == "text/css; charset=utf-8"
-        assert headers["Cache-Control"] == "no-cache"
+def test_all_assets_are_small_together():
+    """What a browser fetches for the page, gzipped, is at most 250 KB."""
+    sizes = assets.sizes()
+    assert "main.js" in sizes
+    assert sum(sizes.values()) <= assets.LARGEST, dict(sorted(sizes.items(), key=lambda kv: -kv[1]))
 
 
-@pytest.mark.parametrize("environ", [PLAIN, GZIP])
-def test_who_has_it_is_told_so(sheet: Path, environ: dict[str, str]):
-    """304 without a body for the tag of that encoding, and not for the other's."""
-    asset = Asset([sheet])
-    other = answered(asset, GZIP if environ is PLAIN else PLAIN)[1]["ETag"]
-    own = answered(asset, environ)[1]["ETag"]
-    assert answered(asset, {**environ, "HTTP_IF_NONE_MATCH": own})[::2] == ("304", b"")
-    assert answered(asset, {**environ, "HTTP_IF_NONE_MATCH": other})[0] == "200"
+def test_every_module_is_loaded():
+    """No module lies about unused: each is imported by another, down to those that the page names."""
+    modules = {path.name: path.read_text("utf-8") for path in (APP / "static").glob("*.js")}
+    imported = {name for text in modules.values() for name in re.findall(r'["\']\./([\w-]+\.js)["\']', text)}
+    assert set(modules) - imported == {"main.js", "theme.js"}
 
 
-def test_an_edited_file_is_read_anew(sheet: Path):
-    """Whoever edits a file sees it at the next reload; one that is gone is left to Flask, which says so."""
-    asset = Asset([sheet])
-    before = answered(asset, GZIP)[1]["ETag"]
-    sheet.write_text("b { color: blue }\n", encoding="utf-8")
-    os.utime(sheet, ns=(1, 1))
-    status, headers, body = answered(asset, {**GZIP, "HTTP_IF_NONE_MATCH": before})
-    assert (status, gzip.decompress(body)) == ("200", sheet.read_bytes())
-    assert headers["ETag"] != before
-    sheet.unlink()
-    assert asset.plain(GZIP) is None
-
-
-def test_joined_files_are_their_parts_in_order():
-    """Every stylesheet is in the page's one, in the order of the cascade, and each script in one."""
-    ready: dict[str, Any] = assets()
-    for name, parts in JOINED.items():
-        body = answered(ready[f"/static/{name}"], PLAIN)[2]
-        assert body == b"\n".join((STATIC / part).read_bytes() for part in parts)
-    sheets = {f"css/{path.name}" for path in (STATIC / "css").iterdir()}
-    assert sheets <= set(JOINED["css/page.css"])
-
-
-def test_every_module_is_fetched_at_once():
-    """What any of them imports is among those that the page names."""
-    assert "main.js" in MODULES
-    for name in MODULES:
-        text = (STATIC / name).read_text(encoding="utf-8")
-        imported = {part.split('"')[0] for part in text.split('from "./')[1:] + text.split('import "./')[1:]}
-        assert imported <= set(MODULES), name
-
-
-@pytest.mark.parametrize(
-    ("accepted", "takes"),
-    [
-        ("", False), ("gzip", True), ("GZIP;q=1.0", True), ("br, gzip;q=0.5", True), ("gzip;q=0", False),
-        ("identity", False), ("br", False), ("x-gzip-like", False), ("gzip; q=0.000", False), (",,;", False),
-    ],
-)  # fmt: skip
-def test_who_takes_gzip(accepted: str, takes: bool):
-    """As a browser or anybody asks for it (RFC 9110 section 12.5.3)."""
-    assert takes_gzip(accepted) is takes
+def test_what_the_tests_vendor_is_what_it_says():
+    """Each script beside the browser tests has the checksum that VENDOR.md names, and no rack serves it."""
+    row = re.compile(r"^\| `([\w.-]+\.js)` .*`([0-9a-f]{64})` \|$", re.MULTILINE)
+    table = dict(row.findall((VENDOR / "VENDOR.md").read_text("utf-8")))
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in VENDOR.glob("*.js")} == table
+    assert not {path.name for path in APP.rglob("*.js")} & set(table)
