@@ -12,7 +12,7 @@ import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.reading import REVALIDATE, Environ, Plain, etag_of, has
+from app.reading import Environ, Plain, conditional, etag_of
 
 STATIC = Path(__file__).parent / "static"
 AT = "/static"
@@ -62,11 +62,8 @@ class Asset:
         except OSError:
             return None
         packed = takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
-        etag = ("ETag", kept[2][packed])
-        if has(environ.get("HTTP_IF_NONE_MATCH", ""), etag[1]):
-            return "304 NOT MODIFIED", [etag, REVALIDATE, _VARY], b""
-        encoding = [("Content-Encoding", "gzip")] if packed else []
-        return "200 OK", [self._type, *encoding, etag, REVALIDATE, _VARY], kept[1][packed]
+        of = (self._type, ("Content-Encoding", "gzip")) if packed else (self._type,)
+        return conditional(kept[1][packed], kept[2][packed], environ, of, _VARY)
 
 
 def takes_gzip(accepted: str) -> bool:

@@ -8,7 +8,7 @@ now the other.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -21,7 +21,8 @@ from clawbucket.ports import Clock
 
 Environ = Mapping[str, Any]
 """A request as WSGI has it."""
-Plain = tuple[str, list[tuple[str, str]], bytes]
+Header = tuple[str, str]
+Plain = tuple[str, list[Header], bytes]
 """An answer: status line, headers, body."""
 READ_AFTER = "HTTP_X_CLAWBUCKET_READ_AFTER"
 """The gateway's request header: milliseconds since the last mutation that it saw succeed (the WSGI name)."""
@@ -80,20 +81,24 @@ class Ready:
             body = orjson.dumps(self._make(board))
             etag = etag_of(body)
             self._kept = (board, body, etag)
-        return _plain(body, etag, environ)
+        return conditional(body, etag, environ)
 
 
 def told(body: bytes, etag: str) -> Response:
     """JSON bytes as an answer: 200, or 304 where the client has them."""
-    status, headers, body = _plain(body, etag, request.environ)
+    status, headers, body = conditional(body, etag, request.environ)
     return Response(body, status, headers)
 
 
-def _plain(body: bytes, etag: str, environ: Environ) -> Plain:
+def conditional(
+    body: bytes, etag: str, environ: Environ, of: Sequence[Header] = (JSON_HEADERS,), *more: Header
+) -> Plain:
+    """200 with the body, which ``of`` describes, or 304 where the client has it; ``more`` is for both."""
+    both = [("ETag", etag), REVALIDATE, *more]
     match = environ.get("HTTP_IF_NONE_MATCH")
     if match is not None and has(match, etag):
-        return "304 NOT MODIFIED", [("ETag", etag), REVALIDATE], b""
-    return "200 OK", [JSON_HEADERS, ("ETag", etag), REVALIDATE], body
+        return "304 NOT MODIFIED", both, b""
+    return "200 OK", [*of, *both], body
 
 
 def etag_of(body: bytes) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-STATIC = Path(__file__).parent.parent / "app" / "static"
+from app.assets import STATIC
+
 FETCHED = {".js", ".css", ".svg", ".png", ".woff2"}
 LARGEST = 250 * 1024
 """Bytes that all of them together may have, each gzipped by itself as a server would."""

@@ -1,7 +1,7 @@
 // A square of the heat map is read out with all that its colour and its glyph say. Only those that changed are
 // told anew, between two frames and not in one: nobody sees it. What a mouse shows is made when it comes.
 import { onChange } from "./changes.js";
-import { at } from "./page.js";
+import { at, taskIdOf } from "./page.js";
 import { tasks } from "./pausing.js";
 
 const LATEST = 1000; // ms after which it is done whether there is time or not
@@ -14,7 +14,7 @@ function label(task) {
 }
 
 /** @param {Element} cell */
-const taskOf = (cell) => tasks()[cell.id.slice("task-".length)];
+const taskOf = (cell) => tasks()[taskIdOf(cell)];
 
 /** @param {Element} cell */
 function tell(cell) {
@@ -44,7 +44,7 @@ function soon() {
 }
 
 onChange((ids) => {
-  for (const cell of ids === null ? squads.querySelectorAll(".tile.cell") : []) untold.add(cell.id.slice("task-".length));
+  for (const cell of ids === null ? squads.querySelectorAll(".tile.cell") : []) untold.add(taskIdOf(cell));
   if (ids !== null && squads.querySelector('.tiles[data-density="heat"]')) for (const id of ids) untold.add(id);
   soon();
 });

@@ -1,6 +1,6 @@
 // The board as it is seen, in a file: those troopers whom the filter shows, in the order in which they stand.
 import { announce } from "./announce.js";
-import { at } from "./page.js";
+import { at, taskIdOf } from "./page.js";
 import { tasks } from "./pausing.js";
 import { swarm } from "./patcher.js";
 
@@ -33,7 +33,7 @@ export const csv = (troopers) => [COLUMNS.join(), ...troopers.map((task) => COLU
 function seen() {
   const known = tasks();
   const tiles = [...document.querySelectorAll("#squads .tile:not([hidden])")];
-  return tiles.map((tile) => known[tile.id.slice("task-".length)]).filter(Boolean);
+  return tiles.map((tile) => known[taskIdOf(tile)]).filter(Boolean);
 }
 
 /** @param {any[]} troopers @param {string} when */

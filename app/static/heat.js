@@ -6,13 +6,12 @@
 // draws follows the records, and how a square looks, the stylesheet (squares.js). Without scripts the elements show
 // it all themselves.
 import { onChange } from "./changes.js";
-import { at } from "./page.js";
+import { at, taskIdOf } from "./page.js";
 import { tasks } from "./pausing.js";
-import { onTheme, square } from "./squares.js";
+import { FACTS, onTheme, square } from "./squares.js";
 
 const TALLEST = 1024; // px of a canvas: what is far from the screen has none, and no canvas is larger than it may be
 const NEAR = 400; // px from the screen from which on there is one
-const DRAWN = ["state", "desired_state", "freshness", "arm", "is_manager", "frozen", "band"].map((name) => `data-${name}`);
 const squads = at("squads", HTMLElement);
 
 /** Some rows of a list. @typedef {{canvas: HTMLCanvasElement, ink: CanvasRenderingContext2D | null, from: number, to: number}} Strip */
@@ -28,16 +27,13 @@ const places = new Map();
 /** Whole pixels of the screen, so that no edge is blurred. @param {number} px */
 const whole = (px) => Math.round(px * devicePixelRatio) / devicePixelRatio;
 
-/** @param {Element} cell */
-const idOf = (cell) => cell.id.slice("task-".length);
-
 // -- elements ----------------------------------------------------------------------------------------------
 
 /** What the elements of a list showed is drawn from here on. @param {HTMLElement} list */
 function takeOver(list) {
   list.setAttribute("data-drawn", "");
-  for (const cell of list.querySelectorAll(`.cell[${DRAWN[0]}]`)) {
-    for (const name of DRAWN) cell.removeAttribute(name);
+  for (const cell of list.querySelectorAll(".cell[data-state]")) {
+    for (const name of FACTS) cell.removeAttribute(`data-${name}`);
     cell.firstElementChild?.replaceChildren();
   }
 }
@@ -53,7 +49,7 @@ function sheetOf(list) {
   const [wide, high, gap] = [tracks[0], parseFloat(gridAutoRows), parseFloat(columnGap) || 0];
   if (!(wide > 0 && high > 0)) return null;
   const ids = [];
-  for (const cell of list.children) if (!(/** @type {HTMLElement} */ (cell).hidden)) ids.push(idOf(cell));
+  for (const cell of list.children) if (!(/** @type {HTMLElement} */ (cell).hidden)) ids.push(taskIdOf(cell));
   const rows = Math.max(1, Math.floor(TALLEST / (high + gap)));
   return { list, map, ids, columns: tracks.length, wide, high, gap, rows, strips: [] };
 }

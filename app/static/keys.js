@@ -1,6 +1,7 @@
 // Single keys, and the help that tells of them. They can be switched off there (WCAG 2.2, 2.1.4), and do nothing
 // while somebody types or a dialog is open.
 import { focused } from "./grid.js";
+import { taskIdOf } from "./page.js";
 import { swarm } from "./patcher.js";
 
 const KEY = "claw-single-keys";
@@ -33,7 +34,7 @@ function toggleArm() {
   /** @type {HTMLElement | null} */
   const own = tile.querySelector("[role=switch]");
   if (own) return own.click();
-  const record = swarm.state?.tasks[tile.id.slice("task-".length)];
+  const record = swarm.state?.tasks[taskIdOf(tile)];
   if (!record) return;
   const values = { task_id: record.id, bot: record.name, state: record.arm === "on" ? "off" : "on" };
   htmx.ajax("POST", "/api/arm", { source: arm, values, swap: "none" }).catch(() => {}); // acts.js has told of it

@@ -1,7 +1,7 @@
 // Tiles keep their places while somebody looks, whatever becomes of their scores. Where the order on the page
 // is no longer the one asked for, a button offers to sort again.
 import { onChange } from "./changes.js";
-import { at } from "./page.js";
+import { at, taskIdOf } from "./page.js";
 import { tasks } from "./pausing.js";
 
 const EVERY = 2000; // ms between two checks
@@ -32,7 +32,7 @@ function sorted() {
   for (const list of document.querySelectorAll("#squads .tiles")) {
     let last = null;
     for (const tile of list.children) {
-      const task = known[tile.id.slice("task-".length)];
+      const task = known[taskIdOf(tile)];
       if (task && last && !inOrder(last, task, first)) return false;
       last = task ?? last;
     }

@@ -1,5 +1,8 @@
 // Finding what the page is known to have.
 
+/** The task id of the trooper whose tile it is. @param {Element} tile */
+export const taskIdOf = (tile) => tile.id.slice("task-".length);
+
 /**
  * The element of that id. TypeError where the page has none of that kind: then template and module disagree.
  * @template {HTMLElement} T

@@ -1,6 +1,7 @@
 // Sparklines: each trooper's last scores as a step line over a line at zero, in the <svg data-spark="<task>">
 // of its tile. They begin with what a replica saw (history.js) and go on with the stream. Only those on the
 // screen are drawn, and only when their trooper's score has a new point.
+import { taskIdOf } from "./page.js";
 import { swarm } from "./patcher.js";
 import "./history.js";
 
@@ -153,7 +154,7 @@ function find() {
 
 document.addEventListener("contentvisibilityautostatechange", (event) => {
   const { target } = event;
-  if (unseen.size && target instanceof HTMLElement) catchUp([target.id.slice("task-".length)]);
+  if (unseen.size && target instanceof HTMLElement) catchUp([taskIdOf(target)]);
 }, true);
 document.addEventListener("claw:sifted", () => catchUp([...unseen]));
 document.addEventListener("claw:painted", () => { if (fresh.size) draw(); });

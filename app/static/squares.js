@@ -2,7 +2,8 @@
 // a probe, which nobody sees, is given a trooper's facts, and what the browser makes of them is drawn.
 import { follow } from "./inks.js";
 
-const FACTS = ["state", "freshness", "arm", "is_manager", "frozen", "band"];
+/** What the stylesheet goes by. */
+export const FACTS = ["state", "freshness", "arm", "is_manager", "frozen", "band"];
 
 /**
  * `corner`: how far the mark in the corner reaches, 0 for none; `glyph` stands in place of the score; `figures` and

@@ -25,7 +25,7 @@ async () => {
     const on = pictures.find(({ place }) => x >= place.left && x < place.right && y >= place.top && y < place.bottom);
     return on ? [...on.ink.getImageData((x - on.place.left) * on.scale, (y - on.place.top) * on.scale, 1, 1).data].join() : "none";
   };
-  const found = { looked: 0, wrong: [], looks: [] };
+  const found = { looked: 0, wrong: [] };
   const looks = new Set();
   for (const cell of document.querySelectorAll(".tile.cell:not([hidden])")) {
     const { left, top, right, bottom } = cell.getBoundingClientRect();
@@ -44,7 +44,6 @@ async () => {
       if (should !== null && !alike(is, should)) found.wrong.push(`${task.name} ${JSON.stringify(model.dataset)} ${part}: ${is}, not ${should}`);
     }
   }
-  found.looks = looks.size;
   model.remove();
-  return found;
+  return { ...found, looks: looks.size };
 }
