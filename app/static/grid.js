@@ -145,4 +145,4 @@ document.addEventListener("pointerdown", () => { within = false; }, true);
 document.addEventListener("keydown", (event) => { if (event.key === "Tab") keep(); }, true);
 document.addEventListener("claw:painted", () => { if (current && !current.isConnected) keep(); });
 document.body.addEventListener("htmx:afterSettle", (event) => { if (event.target === squads) settle(); });
-requestIdleCallback(settle, { timeout: 1000 });
+settle();
