@@ -62,6 +62,10 @@ def measure(kills: int = 20, ends: int = 8, seconds: float = _SECONDS) -> list[F
 def _killed(running: RunningRack, kills: int) -> tuple[list[float], list[float]]:
     """Seconds of each takeover, and of each way back to the preferred one.
 
+    A slot is filled so soon again that its new task may take over before the others: then nobody hands
+    anything back. That one is killed too, as young as it is, and now its slot waits (the restart policy),
+    another leads meanwhile, and there is a way back; it counts as no takeover.
+
     The logs are read after each: the rack keeps those of the last few dead only.
     """
     killed: list[float] = []
@@ -70,8 +74,14 @@ def _killed(running: RunningRack, kills: int) -> tuple[list[float], list[float]]
     for _ in range(kills):
         took = takeover(running, manager, signal.SIGKILL)
         killed.append(took.seconds)
+        newcomer = settled(running, aged=0.0, other_than=manager)
+        ways = list(handed_back(running, took.at))
+        if not ways:
+            again = takeover(running, newcomer, signal.SIGKILL)
+            settled(running, aged=0.0, other_than=newcomer)
+            ways = list(handed_back(running, again.at))
+        back += ways
         manager = settled(running)
-        back += handed_back(running, took.at)
     return killed, back
 
 
@@ -152,11 +162,11 @@ def takeover(running: RunningRack, manager: str, number: signal.Signals) -> Take
     return Takeover(at, next_at - at)
 
 
-def settled(running: RunningRack) -> str:
-    """The confirmed manager, once the service is whole and slot 1 manages it again.
+def settled(running: RunningRack, aged: float = _A_WHILE, other_than: str = "") -> str:
+    """The confirmed manager, once the service is whole and slot 1 manages it again, by another task.
 
-    And has run for a while: a slot whose task ends sooner waits longer before each next start
-    (rack/engines/restart_policy.py), which is right, and not what is measured here.
+    And has run for ``aged`` seconds: a slot whose task ends sooner than after a while waits longer before
+    each next start (rack/engines/restart_policy.py), which is right, and not what is measured here.
     """
 
     def whole() -> str | None:
@@ -167,7 +177,9 @@ def settled(running: RunningRack) -> str:
         if {r["id"] for r in swarm["replicas"]} != set(tasks) or len(tasks) != swarm["desired_replicas"]:
             return None
         manager = next((r for r in swarm["replicas"] if r["is_manager"] and r["manager_confirmed"]), None)
-        if manager is None or manager["slot"] != 1 or _age(tasks[manager["id"]]) < _A_WHILE:
+        if manager is None or manager["slot"] != 1 or manager["id"] == other_than:
+            return None
+        if _age(tasks[manager["id"]]) < aged:
             return None
         return str(manager["id"])
 
