@@ -44,8 +44,9 @@ function soon() {
 }
 
 onChange((ids) => {
-  for (const cell of ids === null ? squads.querySelectorAll(".tile.cell") : []) untold.add(taskIdOf(cell));
-  if (ids !== null && squads.querySelector('.tiles[data-density="heat"]')) for (const id of ids) untold.add(id);
+  // All lists have one density, and the first is found at once: a look for squares where there are none takes in all.
+  if (squads.querySelector(".tiles")?.getAttribute("data-density") !== "heat") return untold.clear();
+  for (const id of ids ?? [...squads.querySelectorAll(".tile.cell")].map(taskIdOf)) untold.add(id);
   soon();
 });
 

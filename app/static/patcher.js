@@ -13,11 +13,12 @@
 //
 // Other modules read `swarm.state` and hear of it by events on `document`: "claw:state" when it has changed
 // (detail: the patch, or null where all of it is new), "claw:painted" when the page shows it.
-import { BINDINGS, bindings, index, leave, show, shows } from "./bindings.js";
+import { BINDINGS, bindings, index, leave, shows } from "./bindings.js";
 import { BOUND, compare, doubt } from "./fragments.js";
 import { at } from "./page.js";
 import { rank } from "./ranks.js";
 import { merge, record, swarm } from "./state.js";
+import { showAll, showBehind } from "./unseen.js";
 
 export { BINDINGS, fill } from "./bindings.js";
 export { swarm };
@@ -44,7 +45,7 @@ const NAMED = ["tasks", "services", "peers"]; // what holds records by name
 function paint() {
   frame = 0;
   for (const path of left) leave(path);
-  for (const [path, changed] of dirty) show(path, changed);
+  showAll(dirty);
   left.clear();
   dirty.clear();
   compare();
@@ -132,6 +133,7 @@ function news(patch) {
 
 /** Stop painting, or go on with what there is by then. The stream is read all the while. @param {boolean} on */
 export function pause(on) {
+  showBehind();
   swarm.paused = on;
   swarm.missed = 0;
   document.dispatchEvent(new CustomEvent("claw:state", { detail: {} }));

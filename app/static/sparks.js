@@ -4,6 +4,7 @@
 import { taskIdOf } from "./page.js";
 import { swarm } from "./patcher.js";
 import "./history.js";
+import { skipped } from "./unseen.js";
 
 const MOST = 60; // scores kept of a trooper, as the replica has it (clawbucket/core/history.py)
 const FEWEST = 20; // rounds that the width stands for, at least
@@ -124,13 +125,18 @@ function fill(svg) {
   }
 }
 
-// The browser is asked about those with news alone: an observer of a thousand tiles costs something in every frame.
-function draw() {
+/**
+ * Draw those that are seen. The browser is asked about those with news alone: an observer of a thousand tiles costs
+ * something in every frame.
+ * @param {(id: string, svg: SVGElement) => boolean} isSeen
+ */
+function draw(isSeen = (_, svg) => svg.checkVisibility({ contentVisibilityAuto: true })) {
   const seen = [];
   for (const id of fresh) {
     const svg = drawn.get(id);
-    if (svg?.checkVisibility({ contentVisibilityAuto: true })) seen.push(svg);
-    else if (svg) unseen.add(id);
+    if (!svg) continue;
+    if (isSeen(id, svg)) seen.push(svg);
+    else unseen.add(id);
   }
   fresh.clear();
   seen.forEach(fill);
@@ -157,6 +163,6 @@ document.addEventListener("contentvisibilityautostatechange", (event) => {
   if (unseen.size && target instanceof HTMLElement) catchUp([taskIdOf(target)]);
 }, true);
 document.addEventListener("claw:sifted", () => catchUp([...unseen]));
-document.addEventListener("claw:painted", () => { if (fresh.size) draw(); });
+document.addEventListener("claw:painted", () => { if (fresh.size) draw((id) => !skipped.has(`tasks/${id}`)); });
 document.body.addEventListener("htmx:afterSwap", (event) => { if (/** @type {Element} */ (event.target).id === "squads") find(); });
 find();

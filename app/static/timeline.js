@@ -2,7 +2,8 @@
 //
 // Drawn anew when a reign begins or ends, when the chart's width or what is asked for changes, and when the time
 // has come to its right edge. In between, once a second, only the bar that goes on and the line of now are moved:
-// time passes on this page's own clock, from the server's time in the fragment on.
+// time passes on this page's own clock, from the server's time in the fragment on. Far below the screen, under a
+// thousand tiles, nothing is drawn until somebody comes near.
 import { keep, kept } from "./address.js";
 import { drawn } from "./timeline_chart.js";
 
@@ -14,7 +15,9 @@ import { drawn } from "./timeline_chart.js";
 const FITTING = 8; // reigns that "as it fits" shows at least, where there are so many
 const SHORTEST = 30_000; // ms that a chart spans at least
 const AHEAD = 0.1; // of the span lies in the future, so that the bar that goes on has room
+const NEAR = "1500px"; // from the screen; a wall of 4K is scrolled by two of its heights in some tenths of a second
 const chart = /** @type {HTMLElement} */ (document.getElementById("timeline-chart"));
+const frame = /** @type {HTMLElement} */ (chart.parentElement);
 const fragment = /** @type {HTMLElement} */ (document.getElementById("timeline"));
 const choice = /** @type {HTMLElement} */ (document.getElementById("timeline-choice"));
 const which = /** @type {HTMLSelectElement} */ (document.getElementById("timeline-service"));
@@ -22,6 +25,8 @@ const width = /** @type {HTMLSelectElement} */ (document.getElementById("timelin
 
 let ahead = -Infinity; // what the server's clock is ahead of this page's, ms
 let wide = 0; // px that the chart has
+let near = false; // whether it is on the screen, or soon
+let late = false; // whether something is to be drawn as soon as it is
 /** @type {{end: number, move: (now: number) => void} | null} */
 let shown = null;
 
@@ -76,6 +81,8 @@ function offer() {
 }
 
 function draw() {
+  late = !near;
+  if (late) return;
   const section = [...sections()].find(({ dataset }) => dataset.service === which.value) ?? sections()[0];
   document.getElementById("timeline-key")?.toggleAttribute("hidden", !section);
   chart.hidden = !section;
@@ -101,7 +108,7 @@ function arrived() {
 }
 
 function pass() {
-  if (!shown || document.hidden) return;
+  if (!near || !shown || document.hidden) return;
   if (now() > shown.end) draw();
   else shown.move(now());
 }
@@ -118,7 +125,12 @@ new ResizeObserver(([{ contentRect }]) => {
   if (Math.abs(contentRect.width - wide) < 1) return;
   wide = contentRect.width;
   draw();
-}).observe(/** @type {HTMLElement} */ (chart.parentElement));
+}).observe(frame);
+new IntersectionObserver((looks) => {
+  near = looks[looks.length - 1].isIntersecting;
+  if (late) draw();
+  else pass();
+}, { rootMargin: NEAR }).observe(frame);
 setInterval(pass, 1000);
 
 const span = kept("span");
