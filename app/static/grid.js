@@ -35,11 +35,11 @@ function choose(tile) {
   stop(tile, 0);
 }
 
-// Tiles that were drawn anew come with controls that Tab would stop at, each of them.
+// Tiles that were drawn anew come with controls that Tab would stop at, each of them, or that it would never stop at
+// (_brief.html), those of the current one too.
 function settle() {
-  for (const control of squads.querySelectorAll(`.tile :is(${CONTROLS}):not([tabindex])`)) {
-    control.setAttribute("tabindex", current?.contains(control) ? "0" : "-1");
-  }
+  for (const control of squads.querySelectorAll(`.tile :is(${CONTROLS}):not([tabindex])`)) control.setAttribute("tabindex", "-1");
+  if (current?.isConnected) stop(current, 0);
   keep();
 }
 

@@ -90,6 +90,18 @@ def test_redrawn_tiles_stay_one_stop(page: Page, watch: Watch, world: World):
         assert at(page) == 4
 
 
+@pytest.mark.parametrize("density", ["compact", "heat", "comfortable"])
+def test_another_density_has_one_stop_too(page: Page, density: str):
+    """The current tile stays the one at which Tab stops, however it is drawn."""
+    go(page, 2)
+    page.get_by_label("Density").select_option("compact" if density == "comfortable" else "comfortable")
+    page.get_by_label("Density").select_option(density)
+    expect(page.locator(f"#squads .tiles[data-density={density}]").first).to_be_visible()
+    page.wait_for_function(f"() => ({STOPS})() === 1")
+    go(page, 2)
+    assert page.evaluate(STOPS) == 1
+
+
 def test_the_focus_survives_its_tile(own_world: World, watch: Watch):
     """When the tile that has the focus goes, the one in its place gets it."""
     page, other = watch.open(own_world.url), watch.open(own_world.url)
