@@ -20,6 +20,7 @@ from bench import (
     envelope,
     gateway,
     mixed,
+    page_memory,
     revolt,
     revolt_docker,
     scaling,
@@ -44,6 +45,7 @@ ASKED_FOR: dict[str, Callable[[], list[Figure]]] = {
     "revolt-docker": revolt_docker.measure,
     "dashboard": dashboard.measure,
     "mixed": mixed.measure,
+    "page-memory": page_memory.measure,
     "sim": sim.measure,
     "sse": sse.measure,
     "scaling": scaling.measure,
@@ -76,7 +78,7 @@ def _counts(_context: click.Context, _option: click.Parameter, given: str) -> tu
 @click.option(
     "--minutes",
     type=click.FloatRange(0, 40),
-    help="How long dashboard watches its page's memory [3; its bar is for 30] or mixed lasts [10].",
+    help="How long page-memory watches a page [30, which its bar is for] or mixed lasts [10].",
 )
 @click.option(
     "--troopers", callback=_counts, default=",".join(map(str, sim.COUNTS)), show_default=True,
@@ -87,19 +89,20 @@ def main(
 ) -> None:
     """Measure clawbucket on this machine: start-up, API, election, bus, handoffs (all of them by default).
 
-    Each starts racks of its own on free loopback ports and ends them. Takes about twelve minutes. Six
+    Each starts racks of its own on free loopback ports and ends them. Takes about twelve minutes. Seven
     must be named: revolt-docker measures the two racks that ./claw racks --docker has started, dashboard
-    needs a chromium and six minutes more, sim runs racks of thousands of packed troopers, two minutes
-    for each size, and so does scaling, which watches what they cost at rest; sse has 2,000 viewers watch
-    one replica, for three minutes, and mixed loads a rack for ten while its replicas are killed.
+    needs a chromium and five minutes more, and page-memory one for half an hour; sim runs racks of
+    thousands of packed troopers, two minutes for each size, and so does scaling, which watches what they
+    cost at rest; sse has 2,000 viewers watch one replica, for three minutes, and mixed loads a rack for
+    ten while its replicas are killed.
     """
     asked = () if minutes is None else (minutes,)
     chosen = (
         BENCHES
         | ASKED_FOR
         | {
-            "dashboard": partial(dashboard.measure, *asked),
             "mixed": partial(mixed.measure, *asked),
+            "page-memory": partial(page_memory.measure, *asked),
             "sim": partial(sim.measure, troopers),
             "scaling": partial(scaling.measure, troopers),
         }

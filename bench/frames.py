@@ -1,4 +1,4 @@
-"""What the dashboard costs a browser: frames, the first paint, and its memory. bench/frames.js measures."""
+"""What the dashboard costs a browser: frames, and the first paint. bench/frames.js measures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Browser, Page
 
@@ -36,7 +35,7 @@ def watching(browser: Browser, url: str) -> Iterator[Page]:
     try:
         page.goto(url)
         page.wait_for_selector("#live[data-phase=live]")
-        page.wait_for_function("() => window.clawBench.paint().all > 0")
+        page.wait_for_function("() => window.clawBench.paint().scripts > 0")
         yield page
     finally:
         context.close()
@@ -59,8 +58,8 @@ def frames(browser: Browser, url: str, count: int, *, warm_up: int = 4) -> Frame
 def first_paints(browser: Browser, url: str, count: int, tiles: int) -> list[dict[str, float]]:
     """Of ``count`` first visits, milliseconds since each began.
 
-    ``all``: every tile is there and laid out; ``contentful``: something is seen; ``server``: what the first
-    byte took.
+    ``tiles``: every tile is there, laid out and painted; ``scripts``: all of them have run; ``contentful``:
+    something is seen; ``server``: what the first byte took.
     """
     paints = []
     for _ in range(count):
@@ -70,44 +69,3 @@ def first_paints(browser: Browser, url: str, count: int, tiles: int) -> list[dic
                 raise AssertionError(f"{url} shows {shown} tiles, not {tiles}")
             paints.append(page.evaluate("() => window.clawBench.paint()"))
     return paints
-
-
-@dataclass(frozen=True, slots=True)
-class Heap:
-    """Bytes of JavaScript heap in use and DOM nodes, after a garbage collection, each minute."""
-
-    bytes: list[float]
-    nodes: list[float]
-
-    @property
-    def growth(self) -> float:
-        """Of the first, in per cent."""
-        return 100 * (self.bytes[-1] / self.bytes[0] - 1)
-
-
-def heap(browser: Browser, url: str, minutes: float, *, warm_up: float = 30.0) -> Heap:
-    """The heap over that many minutes, from ``warm_up`` seconds on: what is cached by then stays."""
-    sizes: list[float] = []
-    nodes: list[float] = []
-    with watching(browser, url) as page:
-        session = page.context.new_cdp_session(page)
-        session.send("HeapProfiler.enable")
-
-        def look() -> None:
-            page.evaluate("() => { window.clawBench.take(); }")  # the samples are the bench's, not the page's
-            for _ in range(2):
-                session.send("HeapProfiler.collectGarbage")
-            used: Any = session.send("Runtime.getHeapUsage")
-            counted: Any = session.send("Memory.getDOMCounters")
-            sizes.append(float(used["usedSize"]))
-            nodes.append(float(counted["nodes"]))
-
-        page.wait_for_timeout(warm_up * 1_000)
-        look()
-        left = min(minutes * 60, LONGEST_RUN)
-        while left > 0:
-            pause = min(60.0, left)
-            page.wait_for_timeout(pause * 1_000)
-            left -= pause
-            look()
-    return Heap(sizes, nodes)

@@ -24,8 +24,8 @@ from bench.rack import ROOT
 from clawbucket.cli.refusal import Refusal
 
 ORDER = (
-    "startup", "api", "gateway", "election", "bus", "sse", "sim", "dashboard", "revolt", "revolt-docker",
-    "mixed",
+    "startup", "api", "gateway", "election", "bus", "sse", "sim", "dashboard", "page-memory",
+    "revolt", "revolt-docker", "mixed",
 )  # fmt: skip
 """How the page goes through the benches; others follow by name."""
 BEGIN, END = "<!-- figures: begin (python -m bench.report) -->", "<!-- figures: end -->"

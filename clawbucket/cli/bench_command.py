@@ -26,7 +26,8 @@ Examples:
   ./claw bench sim --troopers 100,1000  racks of packed troopers
   ./claw bench scaling --keep docs/figures
   ./claw bench revolt-docker            those between the racks of ./claw racks --docker
-  ./claw bench dashboard --minutes 30   a browser on 1,000 and 5,000 tiles
+  ./claw bench dashboard                a browser on 1,000 and 5,000 tiles
+  ./claw bench page-memory --minutes 3  what a page keeps that is watched for long (its bar: 30)
   ./claw bench mixed                    200 users for ten minutes on a rack whose replicas are killed
   ./claw bench sse                      100, 1,000 and 2,000 viewers of one replica
   ./claw bench api election --keep docs/figures
@@ -34,7 +35,7 @@ Examples:
 )
 @click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
 @click.option(
-    "--minutes", type=float, help="How long dashboard watches its page's memory [3], or mixed lasts [10]."
+    "--minutes", type=float, help="How long page-memory watches a page [30], or mixed lasts [10]."
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output instead of the tables.")
 @click.option(
@@ -57,7 +58,7 @@ def bench(
         click.echo(f"claw: {sentence}", err=True)
 
     provision.memcached(say)
-    if "dashboard" in names:
+    if {"dashboard", "page-memory"} & set(names):
         provision.chromium(say)
     watched = () if minutes is None else ("--minutes", f"{minutes:g}")
     sizes = () if troopers is None else ("--troopers", troopers)

@@ -24,6 +24,8 @@ MOST_WORKERS = 4
 SESSION_BUDGET = 4_500
 """Seconds for pytest as a whole. On two quiet cores it takes half of that; a busy machine may take longer,
 and what hangs ends before continuous integration's 90 minutes are over."""
+SLOWEST = ("--durations=12", "--durations-min=10")
+"""Each session ends with its slowest, set-up and all: what makes the whole long is to be seen, not guessed."""
 NOTHING_COLLECTED = 5
 """How pytest ends where no test fits what it was told."""
 
@@ -127,7 +129,7 @@ def _look_again(failed: Sequence[str]) -> int:
 
 
 def _pytest(name: str, arguments: Sequence[str], seconds: int) -> int:
-    return run(Step(name, module("pytest", f"--session-timeout={seconds}", *arguments)))
+    return run(Step(name, module("pytest", f"--session-timeout={seconds}", *SLOWEST, *arguments)))
 
 
 def names_paths(arguments: Sequence[str]) -> bool:

@@ -10,9 +10,9 @@ import pytest
 from app.factory import create_app
 from app.fanout import diff
 from app.stream import state_of
-from bench import dashboard, viewers
+from bench import page_memory, viewers
 from bench.board_generator import SERVICES, MadeBoard, made_up
-from bench.frames import Heap
+from bench.page_memory import Heap
 
 TILES = 200
 
@@ -90,7 +90,7 @@ def test_the_load_stays_on_this_machine():
 
 def test_a_short_run_does_not_claim_the_long_one():
     """The bar on memory is for thirty minutes: only a run as long is held to it."""
-    (short,) = dashboard.heap_figures(Heap([100.0, 150.0], [1.0, 1.0]), 3.0)
-    (long,) = dashboard.heap_figures(Heap([100.0, 150.0], [1.0, 1.0]), 30.0)
+    (short,) = page_memory.figures(Heap([100.0, 150.0], [1.0, 1.0]), 3.0)
+    (long,) = page_memory.figures(Heap([100.0, 150.0], [1.0, 1.0]), 30.0)
     assert (short.met, long.met) == (None, False)
     assert short.value == long.value == pytest.approx(50.0)
