@@ -1,6 +1,7 @@
 """The dashboard at scale: a real browser against boards that are made up.
 
-Its viewers are in bench/sse.py, and what it keeps in memory in bench/page_memory.py. bench/board_generator.py serves the real page and stream; bench/frames.js says what a frame's time is.
+Its viewers are in bench/sse.py, and what it keeps in memory in bench/page_memory.py. bench/board_generator.py
+serves the real page and stream; bench/frames.js says what a frame's time is.
 """
 
 from __future__ import annotations

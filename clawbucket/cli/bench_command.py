@@ -34,9 +34,7 @@ Examples:
 """,
 )
 @click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
-@click.option(
-    "--minutes", type=float, help="How long page-memory watches a page [30], or mixed lasts [10]."
-)
+@click.option("--minutes", type=float, help="How long page-memory watches a page [30], or mixed lasts [10].")
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output instead of the tables.")
 @click.option(
     "--keep",

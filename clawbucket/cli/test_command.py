@@ -25,7 +25,7 @@ SESSION_BUDGET = 4_500
 """Seconds for pytest as a whole. On two quiet cores it takes half of that; a busy machine may take longer,
 and what hangs ends before continuous integration's 90 minutes are over."""
 SLOWEST = ("--durations=12", "--durations-min=10")
-"""Each session ends with its slowest, set-up and all: what makes the whole long is to be seen, not guessed."""
+"""Each session ends with its slowest, set-up and all: what makes it long is to be seen, not guessed."""
 NOTHING_COLLECTED = 5
 """How pytest ends where no test fits what it was told."""
 

@@ -147,8 +147,8 @@ def test_the_chart_shows_the_rack(page: Page):
     assert len(set(dashes)) == 4
     plot = page.locator("#rack-plot")
     expect(plot).to_have_attribute("role", "slider")
-    # It is told anew every thirty seconds only, and the first time may be of the moment before the test before this one
-    # had its last trooper ended.
+    # Told anew every thirty seconds only, and at first perhaps of a moment in which the test before this one
+    # still had a trooper more.
     told = re.compile(r"Now running 6, between \d+ and \d+; desired 6")
     expect(plot).to_have_attribute("aria-label", told, timeout=35 * SOON)
     expect(page.get_by_role("link", name="The numbers as JSON")).to_have_attribute("href", "/api/history")
