@@ -10,10 +10,8 @@ from statistics import median
 
 from bench import assets
 from bench.figures import Figure, at_most, percentile
-from bench.frames import Frames, first_paints, frames
+from bench.frames import Frames, first_paints, frames, started
 from bench.generator_process import generator
-from clawbucket.cli.refusal import Refusal
-from tests.browser.chromium import NoBrowser, chromium
 
 TILES, MANY = 1_000, 5_000
 _FRAMES = 120
@@ -22,20 +20,15 @@ _VISITS = 10
 
 def measure(count: int = _FRAMES) -> list[Figure]:
     """Frames of 1,000 and 5,000 tiles, first paint, and assets."""
-    try:
-        with chromium() as browser:
-            found = [Figure(f"in chromium {browser.version}: deltas a figure", count, "")]
-            with generator(TILES) as url:
-                for density in ("compact", "comfortable"):
-                    looked = frames(browser, f"{url}/?density={density}", count)
-                    found += _frames(f"{TILES} tiles, {density}", looked, 20.0, 50.0)
-                found += _paints(first_paints(browser, f"{url}/?density=compact", _VISITS, TILES))
-            with generator(MANY) as url:
-                found += _frames(
-                    f"{MANY} in a heat map", frames(browser, f"{url}/?density=heat", count), 35.0
-                )
-    except NoBrowser as missing:
-        raise Refusal(str(missing)) from missing
+    with started() as browser:
+        found = [Figure(f"in chromium {browser.version}: deltas a figure", count, "")]
+        with generator(TILES) as url:
+            for density in ("compact", "comfortable"):
+                looked = frames(browser, f"{url}/?density={density}", count)
+                found += _frames(f"{TILES} tiles, {density}", looked, 20.0, 50.0)
+            found += _paints(first_paints(browser, f"{url}/?density=compact", _VISITS, TILES))
+        with generator(MANY) as url:
+            found += _frames(f"{MANY} in a heat map", frames(browser, f"{url}/?density=heat", count), 35.0)
     sizes = assets.sizes()
     total = sum(sizes.values()) / 1024
     found.append(

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
+from clawbucket.cli.refusal import Refusal
+from tests.browser.chromium import NoBrowser, chromium
+
 SCRIPT = (Path(__file__).parent / "frames.js").read_text(encoding="utf-8")
 SIZE = {"width": 1280, "height": 900}
 DEADLINE_MS = 30_000
@@ -23,6 +26,16 @@ class Frames:
 
     to_frame: list[float]
     work: list[float]
+
+
+@contextmanager
+def started() -> Iterator[Browser]:
+    """A running browser. Refusal with what to install where there is none."""
+    try:
+        with chromium() as browser:
+            yield browser
+    except NoBrowser as missing:
+        raise Refusal(str(missing)) from missing
 
 
 @contextmanager

@@ -8,10 +8,8 @@ from typing import Any
 from playwright.sync_api import Browser
 
 from bench.figures import Figure, at_most
-from bench.frames import LONGEST_RUN, watching
+from bench.frames import LONGEST_RUN, started, watching
 from bench.generator_process import generator
-from clawbucket.cli.refusal import Refusal
-from tests.browser.chromium import NoBrowser, chromium
 
 TILES = 1_000
 MINUTES = 30.0
@@ -20,11 +18,8 @@ MINUTES = 30.0
 
 def measure(minutes: float = MINUTES) -> list[Figure]:
     """The growth of the page's JavaScript heap over ``minutes`` of a change each half second."""
-    try:
-        with chromium() as browser, generator(TILES) as url:
-            return figures(heap(browser, f"{url}/?density=compact", minutes), minutes)
-    except NoBrowser as missing:
-        raise Refusal(str(missing)) from missing
+    with started() as browser, generator(TILES) as url:
+        return figures(heap(browser, f"{url}/?density=compact", minutes), minutes)
 
 
 @dataclass(frozen=True, slots=True)

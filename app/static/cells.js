@@ -1,6 +1,7 @@
 // A square of the heat map is read out with all that its colour and its glyph say. Only those that changed are
 // told anew, between two frames and not in one: nobody sees it. What a mouse shows is made when it comes.
 import { onChange } from "./changes.js";
+import { inIdleTime } from "./idle.js";
 import { at, taskIdOf } from "./page.js";
 import { tasks } from "./pausing.js";
 
@@ -24,24 +25,11 @@ function tell(cell) {
 
 /** Who is to be told anew. @type {Set<string>} */
 const untold = new Set();
-let waits = false;
-
-/** As many as there is time for. @param {IdleDeadline} time */
-function catchUp(time) {
-  waits = false;
-  for (const id of untold) {
-    if (!time.didTimeout && time.timeRemaining() < 1) return soon();
-    untold.delete(id);
-    const cell = document.getElementById(`task-${id}`);
-    if (cell?.classList.contains("cell")) tell(cell);
-  }
-}
-
-function soon() {
-  if (waits || !untold.size) return;
-  waits = true;
-  requestIdleCallback(catchUp, { timeout: LATEST });
-}
+const soon = inIdleTime(untold, (id) => {
+  untold.delete(id);
+  const cell = document.getElementById(`task-${id}`);
+  if (cell?.classList.contains("cell")) tell(cell);
+}, LATEST);
 
 onChange((ids) => {
   // All lists have one density, and the first is found at once: a look for squares where there are none takes in all.

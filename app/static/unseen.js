@@ -4,17 +4,17 @@
 // What is not drawn is still read: by a search in the page and by whoever listens to it. So it waits for no longer
 // than LATEST, and only where there is so much news that it would be felt.
 import { bindings, show } from "./bindings.js";
+import { inIdleTime } from "./idle.js";
 import { taskIdOf } from "./page.js";
 
 const FEW = 40; // records with news that are written at once, seen or not
 const LATEST = 400; // ms after which it is written however busy the page is; the stream brings news twice a second
-const SHORTEST = 1; // ms that must be left of an idle time for another tile
 
 /** Of this painting's news, the paths of those troopers whose tile the browser does not draw. @type {Set<string>} */
 export const skipped = new Set();
 /** Paths of troopers whose tile is behind, each with its changed fields (null: all). @type {Map<string, Set<string> | null>} */
 const behind = new Map();
-let idle = 0;
+const soon = inIdleTime(behind, catchUp, LATEST);
 
 /** What is inside of a tile is skipped where the browser does not draw it, and hidden where a filter hides it. @param {string} path */
 function unseen(path) {
@@ -39,7 +39,7 @@ export function showAll(news) {
     if (behind.has(path)) catchUp(path);
     show(path, changed);
   }
-  if (behind.size && !idle) idle = requestIdleCallback(work, { timeout: LATEST });
+  soon();
 }
 
 /** @param {string} path @param {Set<string> | null} changed */
@@ -54,16 +54,6 @@ function catchUp(path) {
   const changed = behind.get(path);
   behind.delete(path);
   if (changed !== undefined) show(path, changed);
-}
-
-/** @param {IdleDeadline} deadline */
-function work(deadline) {
-  idle = 0;
-  for (const path of behind.keys()) {
-    if (!deadline.didTimeout && deadline.timeRemaining() < SHORTEST) break;
-    catchUp(path);
-  }
-  if (behind.size) idle = requestIdleCallback(work, { timeout: LATEST });
 }
 
 /** Write all that waits, before the records go on without the page. */

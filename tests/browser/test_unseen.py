@@ -49,9 +49,14 @@ def board() -> Iterator[str]:
         yield f"{url}/?density=comfortable"
 
 
-def never_idle(page: Page) -> None:
-    """From here on the browser has no time to spare."""
+@pytest.fixture
+def busy(board: str, watch: Watch) -> Iterator[Page]:
+    """Its page in a browser that from now on has no time to spare, after some paintings."""
+    page = watch.open(board)
     page.evaluate(NEVER_IDLE)
+    page.evaluate(NEXT_PAINTINGS)
+    yield page
+    page.context.close()  # before the stream ends, which a browser notes
 
 
 def test_tiles_below_the_screen_follow_the_news(board: str, watch: Watch):
@@ -62,25 +67,17 @@ def test_tiles_below_the_screen_follow_the_news(board: str, watch: Watch):
     page.context.close()
 
 
-def test_what_is_scrolled_to_is_up_to_date(board: str, watch: Watch):
+def test_what_is_scrolled_to_is_up_to_date(busy: Page):
     """Where there never is time, tiles fall behind, but not those that one sees or comes to see."""
-    page = watch.open(board)
-    never_idle(page)
-    page.evaluate(NEXT_PAINTINGS)
-    assert page.evaluate(BEHIND, "all") > 0  # else nothing is shown by what follows
+    assert busy.evaluate(BEHIND, "all") > 0  # else nothing is shown by what follows
     for number in (-1, TROOPERS // 2, 0):
-        page.locator("#squads .tile").nth(number).scroll_into_view_if_needed()
-        page.wait_for_function(f"async () => (await ({BEHIND})('seen')) === 0")
-    page.context.close()
+        busy.locator("#squads .tile").nth(number).scroll_into_view_if_needed()
+        busy.wait_for_function(f"async () => (await ({BEHIND})('seen')) === 0")
 
 
-def test_a_paused_page_is_all_of_one_moment(board: str, watch: Watch):
+def test_a_paused_page_is_all_of_one_moment(busy: Page):
     """What was to be written later is written before the records go on without the page, and stays."""
-    page = watch.open(board)
-    never_idle(page)
-    page.evaluate(NEXT_PAINTINGS)
-    before, then = page.evaluate(PAUSE_AT_A_PAINTING)
+    before, then = busy.evaluate(PAUSE_AT_A_PAINTING)
     assert before > 0
     assert then == 0
-    expect(page.locator("#pause-said")).not_to_be_empty()
-    page.context.close()
+    expect(busy.locator("#pause-said")).not_to_be_empty()
